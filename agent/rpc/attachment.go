@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package rpc
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Attachment is the record of one pod interface that the plugin attached: what
+// CNI DEL, GC, a restarted agent and uninstall need to find it again.
+type Attachment struct {
+	ContainerID string       `json:"containerID"`
+	IfName      string       `json:"ifName"`
+	Namespace   string       `json:"namespace"`
+	Name        string       `json:"name"`
+	UID         string       `json:"uid"`
+	IPs         []netip.Addr `json:"ips"`
+	Netns       string       `json:"netns"`  // path given at ADD
+	Cookie      uint64       `json:"cookie"` // of the network namespace
+	HostIf      string       `json:"hostIf"`
+	HostIfIndex int          `json:"hostIfIndex"`
+	Cgroup      string       `json:"cgroup"`   // absolute path, "" if not known at ADD
+	CgroupID    uint64       `json:"cgroupID"` // 0 if not known at ADD
+	Slot        uint32       `json:"slot"`     // index into the kernel's pod tables
+	PodID       uint32       `json:"podID"`    // never reused
+	Open        bool         `json:"open"`     // open, not closed, until realised
+	Created     time.Time    `json:"created"`
+}
+
+// Key names the attachment's record and its pins: bpffs allows no dots.
+func (a *Attachment) Key() string { return AttachmentKey(a.ContainerID, a.IfName) }
+
+// AttachmentKey is the Key of the attachment of a container's interface.
+func AttachmentKey(containerID, ifName string) string {
+	return strings.NewReplacer(".", "_", "/", "_").Replace(containerID + "-" + ifName)
+}
+
+// Attachments is the folder of records under a state folder.
+type Attachments struct{ dir string }
+
+// OpenAttachments makes the folder if it is missing.
+func OpenAttachments(stateDir string) (*Attachments, error) {
+	dir := filepath.Join(stateDir, "pods")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("make state folder: %w", err)
+	}
+	return &Attachments{dir}, nil
+}
+
+// Lock takes the lock that guards the records and the kernel's identity maps
+// against other plugin runs and the agent. The caller must call unlock.
+func (s *Attachments) Lock() (unlock func(), err error) {
+	f, err := os.OpenFile(filepath.Join(s.dir, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("open lock: %w", err)
+	}
+	for {
+		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			break
+		}
+	}
+	if err != nil {
+		f.Close()
+		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
+	}
+	return func() { f.Close() }, nil
+}
+
+func (s *Attachments) path(key string) string { return filepath.Join(s.dir, key+".json") }
+
+// Put writes a record; it is there whole or not at all.
+func (s *Attachments) Put(a *Attachment) error {
+	b, err := json.Marshal(a)
+	if err != nil {
+		return fmt.Errorf("encode attachment: %w", err)
+	}
+	tmp := s.path(a.Key()) + ".tmp"
+	if err := os.WriteFile(tmp, b, 0o600); err != nil {
+		return fmt.Errorf("write attachment: %w", err)
+	}
+	if err := os.Rename(tmp, s.path(a.Key())); err != nil {
+		return fmt.Errorf("write attachment: %w", err)
+	}
+	return nil
+}
+
+// Get reads one record; fs.ErrNotExist if there is none.
+func (s *Attachments) Get(key string) (*Attachment, error) {
+	b, err := os.ReadFile(s.path(key))
+	if err != nil {
+		return nil, fmt.Errorf("read attachment: %w", err)
+	}
+	a := new(Attachment)
+	if err := json.Unmarshal(b, a); err != nil {
+		return nil, fmt.Errorf("decode attachment %s: %w", key, err)
+	}
+	return a, nil
+}
+
+// Delete removes a record; one that is gone already is no error.
+func (s *Attachments) Delete(key string) error {
+	if err := os.Remove(s.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("remove attachment: %w", err)
+	}
+	return nil
+}
+
+// List reads every record. Records that cannot be read are skipped and joined
+// into the error.
+func (s *Attachments) List() ([]*Attachment, error) {
+	entries, err := os.ReadDir(s.dir)
+	if err != nil {
+		return nil, fmt.Errorf("list attachments: %w", err)
+	}
+	var list []*Attachment
+	var errs []error
+	for _, e := range entries {
+		key, ok := strings.CutSuffix(e.Name(), ".json")
+		if !ok {
+			continue
+		}
+		a, err := s.Get(key)
+		switch {
+		case err == nil:
+			list = append(list, a)
+		case !errors.Is(err, fs.ErrNotExist):
+			errs = append(errs, err)
+		}
+	}
+	return list, errors.Join(errs...)
+}

@@ -1,0 +1,368 @@
+//go:build ignore
+
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The pod door: TCX on the host side of a pod's veth, both ways. Sees every
+ * frame of the pod, holds connection state and cannot be bypassed from inside.
+ *
+ * Hooks: tcx ingress (from the pod), tcx egress (to the pod).
+ * Fails closed where a policy isolates the direction, open elsewhere; what it
+ * allows is TCX_NEXT, so that other programs on the hook keep their say.
+ */
+#include "flow.h"
+
+enum odd { ODD_FRAGMENT, ODD_MALFORMED, ODD_OTHER, ODD_UNTRACKED };
+
+/* The pod behind this door and what is known of the frame's flow. */
+struct visit {
+	struct frame frame;
+	__u64 now;
+	struct assignment rules;
+	struct flow_key key;
+	__u32 slot;
+	__u32 len;
+	__u8 direction;
+	__u8 _pad[3];
+};
+
+/*
+ * A flow in the making: too large for the stack, and plain words since a timer is
+ * not allowed here. The hooks run with bottom halves off, so one per CPU will do.
+ */
+struct draft {
+	__u64 words[sizeof(struct flow) / 8];
+};
+ARRAY(drafts, BPF_MAP_TYPE_PERCPU_ARRAY, struct draft, 1);
+
+static __always_inline int drop(__u8 reason)
+{
+	count(&drops, reason);
+	return TCX_DROP;
+}
+
+static __always_inline bool opens(const struct frame *f)
+{
+	return f->protocol == IPPROTO_TCP && (f->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+static __always_inline void set_key(struct flow_key *k, const struct frame *f, __u32 ifindex, __u8 direction)
+{
+	k->ifindex = ifindex;
+	k->protocol = f->protocol;
+	if (direction == EGRESS) {
+		k->pod = f->src;
+		k->peer = f->dst;
+		k->pod_port = f->sport;
+		k->peer_port = f->dport;
+	} else {
+		k->pod = f->dst;
+		k->peer = f->src;
+		k->pod_port = f->dport;
+		k->peer_port = f->sport;
+	}
+}
+
+/* Follows TCP far enough to know when a flow is answered and when it is over. */
+static __always_inline bool follow(struct flow *flow, const struct frame *f, __u8 direction)
+{
+	bool answer = direction != flow->direction;
+	__u8 fin = FLOW_FIN_OUT | FLOW_FIN_IN;
+
+	if (f->protocol == IPPROTO_TCP && flow->state != FLOW_CLOSING) {
+		if (f->tcp_flags & TCP_FIN)
+			flow->flags |= answer ? FLOW_FIN_IN : FLOW_FIN_OUT;
+		if (f->tcp_flags & TCP_RST || (flow->flags & fin) == fin)
+			return move_flow(flow, f->protocol, FLOW_CLOSING);
+	}
+	if (answer && flow->state == FLOW_HALF)
+		return move_flow(flow, f->protocol, FLOW_OPEN);
+	return true;
+}
+
+static __always_inline bool read_stamp(struct __sk_buff *skb, struct stamp *s)
+{
+	struct bpf_sock *sk = skb->sk;
+	struct stamp *found;
+
+	if (!sk)
+		return false;
+	sk = bpf_sk_fullsock(sk);
+	if (!sk)
+		return false;
+	found = bpf_sk_storage_get(&stamps, sk, 0, 0);
+	if (found)
+		*s = *found;
+	return true;
+}
+
+enum { MISS = -2 };
+
+/* The verdict that the table holds for this frame, MISS if it must be judged. */
+static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const struct frame *f,
+				 __u64 now, __u8 direction)
+{
+	__u32 slot = flow->slot;
+	struct assignment *r = bpf_map_lookup_elem(&rules, &slot);
+
+	if (!r || *(__u64 *)r != *(__u64 *)&flow->judged || now - flow->seen >= flow->ttl)
+		return MISS;
+	if (flow->cookie && direction == EGRESS && bpf_get_socket_cookie(skb) != flow->cookie)
+		return MISS;
+	if (flow->verdict == VERDICT_DENIED) {
+		if (direction != flow->direction && (flow->reason != REASON_RECHECK || opens(f)))
+			return MISS;
+		account(flow, now, skb->len, direction);
+		return drop(flow->reason);
+	}
+	if (opens(f) && flow->state == FLOW_CLOSING)
+		return MISS;
+	if (!follow(flow, f, direction))
+		return drop(REASON_TABLE_FULL);
+	if (direction == EGRESS && flow->direction == INGRESS && !(flow->flags & FLOW_NAMED) &&
+	    read_stamp(skb, &flow->process))
+		flow->flags |= FLOW_NAMED;
+	account(flow, now, skb->len, direction);
+	return TCX_NEXT;
+}
+
+/* Is the pod's side of the frame an address of this pod? */
+static __always_inline bool own(const struct visit *v)
+{
+	__u32 *slot = bpf_map_lookup_elem(&owners, &v->key.pod);
+
+	if (slot && *slot == v->slot)
+		return true;
+	if (is_link_local(&v->key.pod))
+		return true;
+	return v->direction == EGRESS ? is_unspecified(&v->key.pod) : is_multicast(&v->key.pod);
+}
+
+/* An ICMP error passes if it speaks of a flow that passes. */
+static __always_inline bool related(const struct visit *v)
+{
+	struct flow_key k = { .ifindex = v->key.ifindex, .protocol = v->frame.inner_protocol };
+	const struct frame *f = &v->frame;
+	struct flow *flow;
+
+	if (v->direction == INGRESS) { /* the quoted frame left the pod */
+		k.pod = f->inner_src;
+		k.pod_port = f->inner_sport;
+		k.peer = f->inner_dst;
+		k.peer_port = f->inner_dport;
+	} else {
+		k.pod = f->inner_dst;
+		k.pod_port = f->inner_dport;
+		k.peer = f->inner_src;
+		k.peer_port = f->inner_sport;
+	}
+	flow = bpf_map_lookup_elem(&flows, &k);
+	return flow && flow->verdict != VERDICT_DENIED && v->now - flow->seen < flow->ttl &&
+	       *(__u64 *)&flow->judged == *(__u64 *)&v->rules;
+}
+
+static __always_inline bool isolated(struct assignment r, __u8 direction)
+{
+	__u32 id = r.ruleset;
+	struct ruleset *rs;
+
+	if (id == RULESET_OPEN)
+		return false;
+	rs = bpf_map_lookup_elem(&rulesets, &id);
+	direction = (direction & 1) * LAYERS;
+	return !rs || rs->isolated[direction + LAYER_NETWORK] || rs->isolated[direction + LAYER_WORKLOAD];
+}
+
+/* A frame without ports or addresses to judge by. */
+static __always_inline int odd(const struct visit *v, enum odd what, __u8 reason)
+{
+	if (isolated(v->rules, v->direction))
+		return drop(v->rules.ruleset == RULESET_CLOSED ? REASON_CLOSED : reason);
+	count(&oddities, what);
+	return TCX_NEXT;
+}
+
+/* Fills in what judging says of a flow; its direction and process are set. */
+static __always_inline void decide(struct __sk_buff *skb, const struct visit *v, struct flow *flow)
+{
+	struct question q = {
+		.peer = v->key.peer,
+		.rules = v->rules,
+		.layers = BOTH_LAYERS,
+		.protocol = v->key.protocol,
+		.direction = flow->direction,
+		.port = bpf_ntohs(flow->direction == EGRESS ? v->key.peer_port : v->key.pod_port),
+	};
+	struct answer a = {};
+
+	if (q.protocol == IPPROTO_ICMP || q.protocol == IPPROTO_ICMP6)
+		q.port = 0;
+	q.program = flow->direction == EGRESS ? program_of(&flow->process.program, flow->process.known) : 0;
+	judge(&q, &a);
+	flow->verdict = a.verdict;
+	flow->reason = a.reason;
+	flow->rule = a.rule;
+	flow->class = a.class;
+	flow->cookie = a.by_process && v->direction == EGRESS ? bpf_get_socket_cookie(skb) : 0;
+}
+
+static __always_inline void begin(const struct visit *v, struct flow *flow)
+{
+	flow->judged = v->rules;
+	flow->slot = v->slot;
+	flow->direction = v->direction;
+	flow->start = bpf_ktime_get_boot_ns();
+	flow->state = FLOW_HALF;
+}
+
+/* Enters a judged flow, reports it, and gives the frame's verdict. */
+static __always_inline int conclude(const struct visit *v, struct flow *flow, bool keep)
+{
+	bool denied = flow->verdict == VERDICT_DENIED;
+
+	flow->state = denied ? FLOW_DENIED : flow->state;
+	flow->ttl = ttl_of(v->key.protocol, flow->state);
+	flow->seen = v->now;
+	flow->packets[v->direction & 1] += 1;
+	flow->bytes[v->direction & 1] += v->len;
+	total(flow->verdict, flow->direction, flow->reason);
+	if (!keep)
+		;
+	else if (!put_flow(&v->key, flow) && !denied) {
+		if (flow->reason == REASON_NO_POLICY || flow->reason == REASON_EXEMPT) {
+			count(&oddities, ODD_UNTRACKED);
+		} else {
+			denied = true;
+			flow->verdict = VERDICT_DENIED;
+			flow->reason = REASON_TABLE_FULL;
+		}
+	}
+	emit_flow(&v->key, flow, denied ? PHASE_DENIED : PHASE_NEW);
+	return denied ? drop(flow->reason) : TCX_NEXT;
+}
+
+/* A flow that the table knows, under rules that have changed since. */
+static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v, const struct flow *was,
+				   struct flow *flow)
+{
+	__builtin_memcpy((void *)flow + sizeof(flow->timer), (void *)was + sizeof(flow->timer),
+			 sizeof(*flow) - sizeof(flow->timer));
+	flow->judged = v->rules;
+	if (was->reason == REASON_EXEMPT && was->direction == INGRESS) {
+		put_flow(&v->key, flow);
+		return TCX_NEXT;
+	}
+	decide(skb, v, flow);
+	if (v->direction != EGRESS)
+		flow->cookie = was->cookie;
+	if (flow->verdict == VERDICT_DENIED) {
+		flow->reason = REASON_RECHECK;
+		flow->rule = 0;
+		return conclude(v, flow, true);
+	}
+	if (!follow(flow, &v->frame, v->direction))
+		return drop(REASON_TABLE_FULL);
+	flow->seen = v->now;
+	flow->packets[v->direction & 1] += 1;
+	flow->bytes[v->direction & 1] += v->len;
+	put_flow(&v->key, flow);
+	return TCX_NEXT;
+}
+
+static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
+{
+	struct flow *was = bpf_map_lookup_elem(&flows, &v->key);
+	__u32 zero = 0;
+	struct flow *flow = bpf_map_lookup_elem(&drafts, &zero);
+	bool keep = true;
+
+	if (!flow)
+		return drop(REASON_TABLE_FULL);
+	__builtin_memset(flow, 0, sizeof(*flow));
+	if (was && (v->now - was->seen >= was->ttl || was->judged.pod != v->rules.pod))
+		was = 0;
+	if (was && was->verdict != VERDICT_DENIED && !(opens(&v->frame) && was->state == FLOW_CLOSING)) {
+		if (was->judged.ruleset != v->rules.ruleset)
+			return recheck(skb, v, was, flow);
+		keep = false; /* another socket speaks under this flow's name */
+	}
+	begin(v, flow);
+	if (!own(v)) {
+		flow->verdict = VERDICT_DENIED;
+		flow->reason = REASON_SPOOFED;
+		return conclude(v, flow, keep && v->direction == EGRESS);
+	}
+	if (v->direction == EGRESS && read_stamp(skb, &flow->process))
+		flow->flags |= FLOW_NAMED;
+	if (v->direction == INGRESS && !skb->ingress_ifindex) {
+		flow->verdict = VERDICT_ALLOWED; /* made on this node, outside pods: probes */
+		flow->reason = REASON_EXEMPT;
+	} else {
+		decide(skb, v, flow);
+	}
+	if (was && was->verdict == VERDICT_DENIED && was->reason == REASON_RECHECK &&
+	    flow->verdict != VERDICT_DENIED && was->direction != v->direction && !opens(&v->frame))
+		return drop(REASON_RECHECK);
+	return conclude(v, flow, keep || flow->verdict != VERDICT_DENIED);
+}
+
+static __noinline int visit(struct __sk_buff *skb, struct visit *v)
+{
+	__u32 ifindex = skb->ifindex;
+	__u32 *slot = bpf_map_lookup_elem(&doors, &ifindex);
+	struct assignment *r;
+
+	if (!slot)
+		return drop(REASON_CLOSED);
+	v->slot = *slot;
+	r = bpf_map_lookup_elem(&rules, &v->slot);
+	if (!r)
+		return drop(REASON_CLOSED);
+	*(__u64 *)&v->rules = *(volatile __u64 *)r;
+	switch (v->frame.kind) {
+	case KIND_LINK:
+		return TCX_NEXT;
+	case KIND_FRAGMENT:
+		return odd(v, ODD_FRAGMENT, REASON_FRAGMENT);
+	case KIND_MALFORMED:
+		return odd(v, ODD_MALFORMED, REASON_MALFORMED);
+	case KIND_OTHER:
+		return odd(v, ODD_OTHER, REASON_MALFORMED);
+	case KIND_ERROR:
+		if (related(v))
+			return TCX_NEXT;
+	}
+	set_key(&v->key, &v->frame, ifindex, v->direction);
+	return judge_frame(skb, v);
+}
+
+static __always_inline int door(struct __sk_buff *skb, __u8 direction)
+{
+	struct visit v = { .direction = direction, .len = skb->len };
+	struct flow *flow;
+	int verdict;
+
+	parse_frame(skb, &v.frame);
+	v.now = bpf_ktime_get_coarse_ns();
+	if (v.frame.kind == KIND_FLOW) {
+		set_key(&v.key, &v.frame, skb->ifindex, direction);
+		flow = bpf_map_lookup_elem(&flows, &v.key);
+		verdict = flow ? known(skb, flow, &v.frame, v.now, direction) : MISS;
+		if (verdict != MISS)
+			return verdict;
+	}
+	return visit(skb, &v);
+}
+
+SEC("tcx/ingress")
+int door_out(struct __sk_buff *skb)
+{
+	return door(skb, EGRESS);
+}
+
+SEC("tcx/egress")
+int door_in(struct __sk_buff *skb)
+{
+	return door(skb, INGRESS);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

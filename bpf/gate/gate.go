@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package gate puts up and takes down all that hangs at one pod: its identity,
+// its door and the socket programs on its cgroup. It works from the pins alone,
+// so that the plugin needs no agent.
+package gate
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/sluice-io/sluice/bpf/door"
+	"github.com/sluice-io/sluice/bpf/sock"
+	"github.com/sluice-io/sluice/bpf/state"
+)
+
+// Cgroup is a cgroup v2 folder and its id, the folder's inode number.
+type Cgroup struct {
+	Path string
+	ID   uint64
+}
+
+// Up registers the pod and attaches its programs under key; Slot and ID of p are
+// set. The caller must hold the state folder's lock and run in the network
+// namespace of the interface. On error nothing is left attached.
+func Up(s *state.State, key string, p *state.Pod, cgroup Cgroup) (err error) {
+	if err := s.Register(p); err != nil {
+		return fmt.Errorf("register pod: %w", err)
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, Down(s, key, *p))
+		}
+	}()
+	if err := door.Attach(s.Dir, key, int(p.IfIndex)); err != nil {
+		return err
+	}
+	if cgroup.Path == "" {
+		return nil
+	}
+	return sock.Attach(s.Dir, key, cgroup.Path, cgroup.ID)
+}
+
+// Down detaches the pod's programs and frees its identity; what is gone already is
+// no error. The caller must hold the state folder's lock.
+func Down(s *state.State, key string, p state.Pod) error {
+	return errors.Join(Detach(s.Dir, key), s.Unregister(p))
+}
+
+// Detach removes the links under key and with them what is attached.
+func Detach(dir state.Dir, key string) error {
+	folder := dir.Pod(key)
+	entries, err := os.ReadDir(folder)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("list links: %w", err)
+	}
+	var errs []error
+	for _, e := range entries {
+		errs = append(errs, state.Unlink(folder+"/"+e.Name()))
+	}
+	if err := os.Remove(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, fmt.Errorf("remove pin folder: %w", err))
+	}
+	return errors.Join(errs...)
+}
+
+// Check says what is missing of a pod's gate, nil if nothing.
+func Check(s *state.State, key string, p state.Pod, cgroup Cgroup) error {
+	errs := []error{s.Check(p), door.Check(s.Dir, key, int(p.IfIndex))}
+	if cgroup.Path != "" {
+		errs = append(errs, sock.Check(s.Dir, key, cgroup.ID))
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* What an exec means for the record: path, container, entry, credentials. */
+#ifndef SLUICE_EXEC_H
+#define SLUICE_EXEC_H
+
+#include "gain.h"
+
+#define MAX_NAMES 64 /* components and mounts of a path */
+#define MAX_TREE 48 /* depth of a mount tree's red-black tree */
+
+static __always_inline void emit_process(struct task_struct *task, const struct proc *r, __u32 type, __u32 entry)
+{
+	struct process_event *e = bpf_ringbuf_reserve(&process_ring, sizeof(*e), 0);
+	unsigned long args, args_end;
+
+	if (!e) {
+		count(&lost, LOST_PROCESS);
+		return;
+	}
+	e->time = bpf_ktime_get_boot_ns();
+	e->exec_id = r->exec_id;
+	e->parent_exec_id = r->parent_exec_id;
+	e->container = r->program.container;
+	e->cgroup = r->cgroup;
+	e->type = type;
+	e->pid = r->pid;
+	e->parent_pid = r->parent_pid;
+	e->uid = r->creds.uid[1];
+	e->slot = r->slot;
+	e->pod = r->pod;
+	e->exit_code = type == PROCESS_EXIT ? BPF_CORE_READ(task, signal, group_exit_code) : 0;
+	if (type == PROCESS_EXIT && !e->exit_code)
+		e->exit_code = task->exit_code;
+	e->flags = r->flags;
+	e->entry = entry;
+	e->args_len = 0;
+	__builtin_memset(e->args, 0, ARGS_LEN);
+	__builtin_memset(e->path, 0, PATH_LEN);
+	if (r->path_at < PATH_LEN)
+		bpf_probe_read_kernel(e->path, PATH_LEN, r->walk + r->path_at);
+	if (type == PROCESS_EXEC) {
+		args = BPF_CORE_READ(task, mm, arg_start);
+		args_end = BPF_CORE_READ(task, mm, arg_end);
+		if (args_end > args) {
+			__u32 n = args_end - args;
+			e->args_len = n;
+			if (n > ARGS_LEN)
+				n = ARGS_LEN;
+			bpf_probe_read_user(e->args, n, (void *)args);
+		}
+	}
+	bpf_ringbuf_submit(e, 0);
+}
+
+struct walk {
+	struct proc *r;
+	struct dentry *dentry;
+	struct mount *mnt;
+	__u32 at;
+	__u32 done;
+};
+
+/* One step towards the root of the mount namespace: a name, or a mount. */
+static long step(__u32 i, struct walk *w)
+{
+	struct dentry *dentry = w->dentry, *parent;
+	struct mount *mnt = w->mnt, *up;
+	struct proc *r = w->r;
+	__u32 n;
+
+	if (dentry == BPF_CORE_READ(mnt, mnt.mnt_root)) {
+		up = BPF_CORE_READ(mnt, mnt_parent);
+		w->done = up == mnt;
+		w->dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+		w->mnt = up;
+		return up == mnt;
+	}
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (parent == dentry) /* not under its mount's root: unreachable */
+		return 1;
+	n = BPF_CORE_READ(dentry, d_name.len);
+	if (n + 1 > w->at || w->at >= PATH_LEN)
+		return 1;
+	w->at -= n + 1;
+	r->walk[w->at & (PATH_LEN - 1)] = '/';
+	bpf_probe_read_kernel(&r->walk[(w->at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1),
+			      BPF_CORE_READ(dentry, d_name.name));
+	w->dentry = parent;
+	return 0;
+}
+
+/* Writes the path of a file, seen from the root of its mount namespace, to r. */
+static __always_inline void walk_path(struct proc *r, struct file *file)
+{
+	struct walk w = { .r = r, .at = PATH_LEN - 1 };
+	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+
+	__builtin_memset(r->walk + PATH_LEN - 1, 0, PATH_LEN + 1);
+	w.dentry = BPF_CORE_READ(file, f_path.dentry);
+	w.mnt = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
+	bpf_loop(MAX_NAMES, step, &w, 0);
+	r->path_at = w.at;
+	if (!w.done)
+		r->flags |= PROC_CUT;
+}
+
+/* The greatest mount id of a mount namespace: newer mounts are not the image's. */
+static __always_inline __u64 last_mount(struct mnt_namespace *ns)
+{
+	struct mnt_namespace___tree *tree = (void *)ns;
+	struct rb_node *node = 0, *next;
+
+	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique) ||
+	    !bpf_core_field_exists(tree->mounts))
+		return 0;
+	next = BPF_CORE_READ(tree, mounts.rb_node);
+	for (int i = 0; i < MAX_TREE && next; i++) {
+		node = next;
+		next = BPF_CORE_READ(node, rb_right);
+	}
+	if (!node)
+		return 0;
+	struct mount___unique *m = (void *)node - bpf_core_field_offset(struct mount___unique, mnt_node);
+	return BPF_CORE_READ(m, mnt_id_unique);
+}
+
+/* Did the container begin with this mount? Without ids, only its root counts. */
+static __always_inline bool image_mount(struct mount *m, struct mnt_namespace *ns, const struct container *c)
+{
+	if (BPF_CORE_READ(ns, ns.inum) != c->mnt_ns)
+		return false;
+	if (!c->last_mount)
+		return BPF_CORE_READ(m, mnt_parent) == BPF_CORE_READ(ns, root) || m == BPF_CORE_READ(ns, root);
+	return BPF_CORE_READ((struct mount___unique *)m, mnt_id_unique) <= c->last_mount;
+}
+
+/*
+ * A cgroup made since we watch, outside every pod, whose first program starts in
+ * a pod's network namespace is that pod's container (CRI without a kubelet). The
+ * first program decides; a host cgroup is never taken over later.
+ */
+static __always_inline struct cgroup_pod *join(struct task_struct *task, __u64 cgroup)
+{
+	__u64 cookie = netns_of(task);
+	struct cgroup_pod c = {};
+	__u32 *slot;
+	struct pod *p;
+
+	if (bpf_map_delete_elem(&fresh, &cgroup))
+		return 0;
+	slot = bpf_map_lookup_elem(&netnses, &cookie);
+	if (!slot)
+		return 0;
+	p = bpf_map_lookup_elem(&pods, slot);
+	if (!p || p->netns != cookie)
+		return 0;
+	c.slot = *slot;
+	c.pod = p->id;
+	if (bpf_map_update_elem(&cgroups, &cgroup, &c, BPF_ANY)) {
+		count(&full, FULL_CGROUPS);
+		return 0;
+	}
+	return bpf_map_lookup_elem(&cgroups, &cgroup);
+}
+
+/* Makes the container of an entry, if its cgroup has none; first come, first kept. */
+static __always_inline __u32 enter(struct task_struct *task, struct proc *r, struct cgroup_pod *c,
+				   struct mnt_namespace *ns)
+{
+	struct container n = { .slot = c->slot, .pod = c->pod, .pid = r->pid };
+
+	if (c->container)
+		return 0;
+	n.mnt_ns = BPF_CORE_READ(ns, ns.inum);
+	n.last_mount = last_mount(ns);
+	if (bpf_map_update_elem(&containers, &r->cgroup, &n, BPF_NOEXIST)) {
+		count(&full, FULL_CONTAINERS);
+		return 0;
+	}
+	c->container = r->cgroup;
+	return 1;
+}
+
+static __always_inline struct proc *make_proc(__u32 tgid)
+{
+	__u32 zero = 0;
+	void *empty = bpf_map_lookup_elem(&blank, &zero);
+
+	if (!empty)
+		return 0;
+	if (bpf_map_update_elem(&procs, &tgid, empty, BPF_ANY)) {
+		count(&full, FULL_PROCS);
+		return 0;
+	}
+	return bpf_map_lookup_elem(&procs, &tgid);
+}
+
+/* Judges the credentials that an exec brought; a drop lowers the baseline. */
+static __always_inline void check_exec(struct task_struct *task, struct proc *r, __u32 old_pid)
+{
+	struct creds *lowered = bpf_map_lookup_elem(&thread_creds, &old_pid);
+	__u32 gain;
+
+	if (lowered)
+		r->base = *lowered;
+	bpf_map_delete_elem(&thread_creds, &old_pid);
+	bpf_map_delete_elem(&thread_creds, &r->pid);
+	gain = gain_of(&r->base, &r->creds);
+	if (gain)
+		act_on_gain(task, r, &r->base, &r->creds, gain, 1);
+	else
+		lower(&r->base, &r->creds);
+}
+
+static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, struct linux_binprm *bprm)
+{
+	__u32 tgid = task->tgid, entry = 0;
+	struct file *file = bprm->file;
+	struct mount *mnt = (void *)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
+	struct mnt_namespace *ns = BPF_CORE_READ(task, nsproxy, mnt_ns);
+	bool own = BPF_CORE_READ(mnt, mnt_ns) == ns;
+	struct proc *r = proc_of(tgid);
+	__u64 cgroup = cgroup_of(task);
+	struct cgroup_pod *c = pod_of(cgroup);
+	struct container *in;
+	bool judged = r && r->flags & PROC_JUDGED;
+
+	if (!c && !judged) {
+		c = own ? join(task, cgroup) : 0;
+		if (!c)
+			return 0;
+	}
+	if (!r)
+		r = make_proc(tgid);
+	if (!r)
+		return 0;
+	r->parent_exec_id = r->exec_id ?: r->parent_exec_id;
+	r->exec_id = bpf_ktime_get_boot_ns();
+	r->pid = tgid;
+	r->parent_pid = BPF_CORE_READ(task, real_parent, tgid);
+	r->cgroup = cgroup;
+	r->mnt_ns = BPF_CORE_READ(ns, ns.inum);
+	r->net_ns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
+	r->pid_ns = BPF_CORE_READ(task, nsproxy, pid_ns_for_children, ns.inum);
+	r->flags &= PROC_JUDGED;
+	if (c && !judged) {
+		r->slot = c->slot;
+		r->pod = c->pod;
+	}
+	walk_path(r, file);
+	r->program.ino = BPF_CORE_READ(file, f_inode, i_ino);
+	r->program.dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+	read_creds(task, &r->creds);
+	if (judged) {
+		check_exec(task, r, old_pid);
+	} else if (own && c) {
+		entry = enter(task, r, c, ns);
+		r->program.container = c->container;
+		r->base = r->creds;
+		r->flags |= PROC_JUDGED;
+	}
+	in = bpf_map_lookup_elem(&containers, &r->program.container);
+	if (own && in && image_mount(mnt, ns, in))
+		r->flags |= PROC_IMAGE;
+	emit_process(task, r, PROCESS_EXEC, entry);
+	return 0;
+}
+
+#endif

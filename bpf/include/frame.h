@@ -1,0 +1,256 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a frame to what it is. Headers are read where the frame says they are;
+ * what cannot be read that way gets its own kind instead of a guess.
+ */
+#ifndef SLUICE_FRAME_H
+#define SLUICE_FRAME_H
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/in.h>
+#include "maps.h"
+
+#define IPPROTO_ICMP6 58
+
+/* Types, by IANA. */
+#define ICMP_ECHOREPLY 0
+#define ICMP_DEST_UNREACH 3
+#define ICMP_ECHO 8
+#define ICMP_TIME_EXCEEDED 11
+#define ICMP_PARAMETERPROB 12
+#define ICMP6_ECHO 128
+#define ICMP6_ECHOREPLY 129
+#define ND_FIRST 133 /* router solicitation */
+#define ND_LAST 137 /* redirect */
+#define MAX_EXTENSIONS 6
+
+enum kind {
+	KIND_FLOW, /* addresses, protocol and ports are known */
+	KIND_LINK, /* ARP, neighbour discovery, multicast listener reports */
+	KIND_ERROR, /* ICMP error; inner_* hold the frame it speaks of */
+	KIND_FRAGMENT, /* not the first: no ports */
+	KIND_MALFORMED,
+	KIND_OTHER, /* neither IP nor ARP */
+};
+
+struct frame {
+	struct addr src, dst;
+	__be16 sport, dport;
+	struct addr inner_src, inner_dst;
+	__be16 inner_sport, inner_dport;
+	__u8 protocol, inner_protocol;
+	__u8 tcp_flags;
+	__u8 kind;
+	__u32 at; /* offset of the next header to read */
+};
+
+#define TCP_FIN 1
+#define TCP_SYN 2
+#define TCP_RST 4
+#define TCP_ACK 16
+
+static __always_inline void map_v4(struct addr *a, __be32 v4)
+{
+	a->w[0] = 0;
+	a->w[1] = 0;
+	a->w[2] = bpf_htonl(0xffff);
+	a->w[3] = v4;
+}
+
+static __always_inline bool is_v4(const struct addr *a)
+{
+	return !a->w[0] && !a->w[1] && a->w[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool is_loopback(const struct addr *a)
+{
+	if (is_v4(a))
+		return (a->w[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
+	return !a->w[0] && !a->w[1] && !a->w[2] && a->w[3] == bpf_htonl(1);
+}
+
+static __always_inline bool is_link_local(const struct addr *a)
+{
+	return (a->w[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
+}
+
+static __always_inline bool is_multicast(const struct addr *a)
+{
+	if (is_v4(a))
+		return (a->w[3] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || a->w[3] == 0xffffffff;
+	return (a->w[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
+}
+
+static __always_inline bool is_unspecified(const struct addr *a)
+{
+	return !a->w[0] && !a->w[1] && !a->w[3] && (!a->w[2] || is_v4(a));
+}
+
+/* Ports at *at; for ICMP echo the identifier stands for the asking side's port. */
+static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 at, __u8 protocol, __be16 *sport,
+					__be16 *dport, __u8 *tcp_flags)
+{
+	__u8 b[14];
+
+	switch (protocol) {
+	case IPPROTO_TCP:
+		if (bpf_skb_load_bytes(skb, at, b, 14))
+			return false;
+		*tcp_flags = b[13];
+		break;
+	case IPPROTO_UDP:
+	case IPPROTO_SCTP:
+		if (bpf_skb_load_bytes(skb, at, b, 4))
+			return false;
+		break;
+	case IPPROTO_ICMP:
+	case IPPROTO_ICMP6:
+		if (bpf_skb_load_bytes(skb, at, b, 8))
+			return false;
+		if (b[0] == ICMP_ECHO || b[0] == ICMP6_ECHO || b[0] == ICMP_ECHOREPLY || b[0] == ICMP6_ECHOREPLY) {
+			*sport = *dport = *(__be16 *)(b + 4);
+			return true;
+		}
+		*sport = *dport = bpf_htons(b[0]);
+		return true;
+	default:
+		*sport = *dport = 0;
+		return true;
+	}
+	*sport = *(__be16 *)b;
+	*dport = *(__be16 *)(b + 2);
+	return true;
+}
+
+static __always_inline bool is_icmp_error(__u8 protocol, __u8 type)
+{
+	if (protocol == IPPROTO_ICMP)
+		return type == ICMP_DEST_UNREACH || type == ICMP_TIME_EXCEEDED || type == ICMP_PARAMETERPROB;
+	return protocol == IPPROTO_ICMP6 && type >= 1 && type <= 4;
+}
+
+static __always_inline bool is_link_icmp6(__u8 type)
+{
+	return (type >= ND_FIRST && type <= ND_LAST) || (type >= 130 && type <= 132) || type == 143;
+}
+
+/* Skips extension headers; false: malformed. Sets at, protocol and fragment offset. */
+static __always_inline bool skip_extensions(struct __sk_buff *skb, __u32 *at, __u8 *protocol, __u16 *fragment)
+{
+	__u8 h[8];
+
+	for (int i = 0; i < MAX_EXTENSIONS; i++) {
+		switch (*protocol) {
+		case IPPROTO_HOPOPTS:
+		case IPPROTO_ROUTING:
+		case IPPROTO_DSTOPTS:
+			if (bpf_skb_load_bytes(skb, *at, h, 8))
+				return false;
+			*protocol = h[0];
+			*at += ((__u32)h[1] + 1) * 8;
+			break;
+		case IPPROTO_FRAGMENT:
+			if (bpf_skb_load_bytes(skb, *at, h, 8))
+				return false;
+			*protocol = h[0];
+			*fragment = bpf_ntohs(*(__be16 *)(h + 2)) & 0xfff8;
+			*at += 8;
+			if (*fragment)
+				return true;
+			break;
+		default:
+			return true;
+		}
+	}
+	return false;
+}
+
+/* One IP header at f->at, outer or quoted by an ICMP error. */
+static __always_inline __u8 parse_ip(struct __sk_buff *skb, bool v6, __u32 *at, struct addr *src,
+				     struct addr *dst, __u8 *protocol)
+{
+	__u16 fragment = 0;
+
+	if (v6) {
+		struct ipv6hdr h;
+		if (bpf_skb_load_bytes(skb, *at, &h, sizeof(h)) || h.version != 6)
+			return KIND_MALFORMED;
+		__builtin_memcpy(src, &h.saddr, 16);
+		__builtin_memcpy(dst, &h.daddr, 16);
+		*protocol = h.nexthdr;
+		*at += sizeof(h);
+		if (!skip_extensions(skb, at, protocol, &fragment))
+			return KIND_MALFORMED;
+	} else {
+		struct iphdr h;
+		if (bpf_skb_load_bytes(skb, *at, &h, sizeof(h)) || h.version != 4 || h.ihl < 5)
+			return KIND_MALFORMED;
+		map_v4(src, h.saddr);
+		map_v4(dst, h.daddr);
+		*protocol = h.protocol;
+		*at += h.ihl * 4;
+		fragment = bpf_ntohs(h.frag_off) & 0x1fff;
+	}
+	return fragment ? KIND_FRAGMENT : KIND_FLOW;
+}
+
+static __always_inline void parse_inner(struct __sk_buff *skb, bool v6, struct frame *f)
+{
+	__u8 flags;
+
+	f->at += 8;
+	if (parse_ip(skb, v6, &f->at, &f->inner_src, &f->inner_dst, &f->inner_protocol) != KIND_FLOW)
+		return;
+	/* RFC 792 quotes 8 bytes: enough for ports, not for TCP flags. */
+	__u8 b[8];
+	if (bpf_skb_load_bytes(skb, f->at, b, 8))
+		return;
+	if (f->inner_protocol == IPPROTO_ICMP || f->inner_protocol == IPPROTO_ICMP6) {
+		if (!parse_ports(skb, f->at, f->inner_protocol, &f->inner_sport, &f->inner_dport, &flags))
+			return;
+	} else {
+		f->inner_sport = *(__be16 *)b;
+		f->inner_dport = *(__be16 *)(b + 2);
+	}
+	f->kind = KIND_ERROR;
+}
+
+static __always_inline void parse_frame(struct __sk_buff *skb, struct frame *f)
+{
+	bool v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
+	__u8 type;
+
+	f->at = ETH_HLEN;
+	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
+		f->kind = KIND_LINK;
+		return;
+	}
+	if (skb->vlan_present || (!v6 && skb->protocol != bpf_htons(ETH_P_IP))) {
+		f->kind = KIND_OTHER;
+		return;
+	}
+	f->kind = parse_ip(skb, v6, &f->at, &f->src, &f->dst, &f->protocol);
+	if (f->kind != KIND_FLOW)
+		return;
+	if (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMP6) {
+		if (bpf_skb_load_bytes(skb, f->at, &type, 1)) {
+			f->kind = KIND_MALFORMED;
+			return;
+		}
+		if (v6 && f->protocol == IPPROTO_ICMP6 && is_link_icmp6(type)) {
+			f->kind = KIND_LINK;
+			return;
+		}
+		if (is_icmp_error(f->protocol, type)) {
+			parse_inner(skb, v6, f);
+			if (f->kind == KIND_ERROR)
+				return;
+		}
+	}
+	if (!parse_ports(skb, f->at, f->protocol, &f->sport, &f->dport, &f->tcp_flags))
+		f->kind = KIND_MALFORMED;
+}
+
+#endif

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Every map, with its writer. The sizes here are defaults; bpf/state sets them
+ * from its Config before the maps are made.
+ */
+#ifndef SLUICE_MAPS_H
+#define SLUICE_MAPS_H
+
+#include "kernel.h"
+#include "types.h"
+
+#define MAX_PODS 1024
+#define MAX_ADDRS 131072
+#define MAX_PREFIXES 65536
+#define MAX_RULESETS 8192
+#define MAX_EDGES 262144
+#define MAX_PORTS 131072
+#define MAX_PROCESS_KEYS 32768
+#define MAX_PATHS 4096
+#define MAX_PROGRAMS 32768
+#define MAX_CGROUPS 16384
+#define MAX_PROCS 16384
+#define MAX_FLOWS 131072
+#define RING_BYTES (1 << 20)
+
+#define HASH(NAME, KEY, VALUE, MAX, FLAGS)                                                         \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
+		__type(key, KEY);                                                                  \
+		__type(value, VALUE);                                                              \
+		__uint(max_entries, MAX);                                                          \
+		__uint(map_flags, FLAGS);                                                          \
+	} NAME SEC(".maps")
+
+#define ARRAY(NAME, TYPE, VALUE, MAX)                                                              \
+	struct {                                                                                   \
+		__uint(type, TYPE);                                                                \
+		__type(key, __u32);                                                                \
+		__type(value, VALUE);                                                              \
+		__uint(max_entries, MAX);                                                          \
+	} NAME SEC(".maps")
+
+#define RING(NAME, VALUE)                                                                          \
+	struct {                                                                                   \
+		__uint(type, BPF_MAP_TYPE_RINGBUF);                                                \
+		__uint(max_entries, RING_BYTES);                                                   \
+	} NAME SEC(".maps")
+
+/* Identity: written at CNI ADD and DEL, under the state folder's lock. */
+ARRAY(pods, BPF_MAP_TYPE_ARRAY, struct pod, MAX_PODS);
+HASH(doors, __u32, __u32, MAX_PODS, 0); /* ifindex to slot */
+HASH(netnses, __u64, __u32, MAX_PODS, 0); /* cookie to slot */
+HASH(owners, struct addr, __u32, 4 * MAX_PODS, 0); /* own address to slot */
+
+ARRAY(sequence, BPF_MAP_TYPE_ARRAY, __u32, 1); /* the last pod id given */
+
+/* Roots are written at CNI ADD; what is created below them, by cgroup_mkdir. */
+HASH(cgroups, __u64, struct cgroup_pod, MAX_CGROUPS, 0);
+
+/* Policy: written by the agent; rules[slot] is set to closed or open at ADD. */
+ARRAY(rules, BPF_MAP_TYPE_ARRAY, struct assignment, MAX_PODS);
+HASH(rulesets, __u32, struct ruleset, MAX_RULESETS, BPF_F_NO_PREALLOC);
+HASH(edges, struct edge, __u32, MAX_EDGES, BPF_F_NO_PREALLOC);
+HASH(ports, struct port_key, struct grant, MAX_PORTS, BPF_F_NO_PREALLOC);
+HASH(processes, struct process_key, __u32, MAX_PROCESS_KEYS, BPF_F_NO_PREALLOC);
+HASH(peers, struct addr, __u32, MAX_ADDRS, BPF_F_NO_PREALLOC); /* address to class */
+HASH(paths, struct path_key, __u32, MAX_PATHS, BPF_F_NO_PREALLOC); /* path to program */
+HASH(programs, struct program, __u32, MAX_PROGRAMS, BPF_F_NO_PREALLOC); /* file to program */
+HASH(resolved, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* containers in programs */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct prefix);
+	__type(value, __u32);
+	__uint(max_entries, MAX_PREFIXES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} prefixes SEC(".maps"); /* CIDR to class */
+
+/* State: written by the kernel alone. */
+HASH(flows, struct flow_key, struct flow, MAX_FLOWS, 0);
+ARRAY(counts, BPF_MAP_TYPE_ARRAY, struct count, MAX_PODS);
+HASH(procs, __u32, struct proc, MAX_PROCS, 0); /* by tgid */
+HASH(thread_creds, __u32, struct creds, MAX_PROCS, BPF_F_NO_PREALLOC); /* by tid, where lowered */
+HASH(containers, __u64, struct container, MAX_CGROUPS, BPF_F_NO_PREALLOC);
+HASH(fresh, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* cgroups nobody has run in yet */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
+	__type(key, __u32);
+	__type(value, struct stamp);
+	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
+} stamps SEC(".maps"); /* accepted sockets inherit the listener's */
+
+/* Events, and counters that do not depend on room in a ring. */
+RING(flow_ring, struct flow_event);
+RING(process_ring, struct process_event);
+RING(enforce_ring, struct escalation_event);
+
+enum lost { LOST_FLOW, LOST_PROCESS, LOST_ENFORCE, LOSTS };
+enum full {
+	FULL_FLOWS,
+	FULL_FLOW_QUOTA,
+	FULL_PROCS,
+	FULL_THREAD_CREDS,
+	FULL_CGROUPS,
+	FULL_CONTAINERS,
+	FULL_FRESH,
+	FULL_STAMPS,
+	FULLS,
+};
+
+ARRAY(lost, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, LOSTS); /* events by ring */
+ARRAY(full, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, FULLS); /* refused entries by enum full */
+ARRAY(drops, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, REASONS); /* frames */
+ARRAY(totals, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, VERDICTS * 2 * REASONS); /* flows */
+ARRAY(oddities, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, 16); /* passed frames by enum odd */
+
+/* An empty record to begin from; never written. */
+ARRAY(blank, BPF_MAP_TYPE_ARRAY, struct proc, 1);
+
+static __always_inline void count(void *map, __u32 index)
+{
+	__u64 *n = bpf_map_lookup_elem(map, &index);
+	if (n)
+		*n += 1;
+}
+
+#endif

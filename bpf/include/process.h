@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * From a task to its pod, its container and its record; shared by the process,
+ * socket and credential programs.
+ */
+#ifndef SLUICE_PROCESS_H
+#define SLUICE_PROCESS_H
+
+#include "maps.h"
+
+static __always_inline __u64 cgroup_of(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+}
+
+static __always_inline __u64 netns_of(struct task_struct *task)
+{
+	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+
+	if (!net)
+		return 0;
+	if (bpf_core_field_size(net->net_cookie) == 8 && !bpf_core_field_exists(((struct net___atomic *)0)->net_cookie.counter))
+		return BPF_CORE_READ(net, net_cookie);
+	return BPF_CORE_READ((struct net___atomic *)net, net_cookie.counter);
+}
+
+/* The live pod of a cgroup, 0 if it has none. */
+static __always_inline struct cgroup_pod *pod_of(__u64 cgroup)
+{
+	struct cgroup_pod *c = bpf_map_lookup_elem(&cgroups, &cgroup);
+	struct pod *p;
+
+	if (!c)
+		return 0;
+	p = bpf_map_lookup_elem(&pods, &c->slot);
+	return p && p->id && p->id == c->pod ? c : 0;
+}
+
+static __always_inline struct proc *proc_of(__u32 tgid)
+{
+	struct proc *r = bpf_map_lookup_elem(&procs, &tgid);
+	struct pod *p;
+
+	if (!r)
+		return 0;
+	p = bpf_map_lookup_elem(&pods, &r->slot);
+	return p && p->id == r->pod ? r : 0;
+}
+
+/* The record's path as a key of paths. */
+static __always_inline const struct path_key *path_of(const struct proc *r)
+{
+	__u32 at = r->path_at;
+
+	if (at >= PATH_LEN)
+		return 0;
+	return (const struct path_key *)(r->walk + at);
+}
+
+/* The program id of r by its path, for containers not resolved yet. */
+static __always_inline __u32 known_path(const struct proc *r)
+{
+	const struct path_key *p = path_of(r);
+	__u32 *id;
+
+	if (!p || !(r->flags & PROC_IMAGE) || r->flags & PROC_CUT)
+		return 0;
+	id = bpf_map_lookup_elem(&paths, p);
+	return id ? *id : 0;
+}
+
+static __always_inline void read_creds(struct task_struct *task, struct creds *c)
+{
+	const struct cred *cred = BPF_CORE_READ(task, cred);
+
+	c->caps = BPF_CORE_READ(cred, cap_permitted.val) | BPF_CORE_READ(cred, cap_ambient.val);
+	c->uid[0] = BPF_CORE_READ(cred, uid.val);
+	c->uid[1] = BPF_CORE_READ(cred, euid.val);
+	c->uid[2] = BPF_CORE_READ(cred, suid.val);
+	c->gid[0] = BPF_CORE_READ(cred, gid.val);
+	c->gid[1] = BPF_CORE_READ(cred, egid.val);
+	c->gid[2] = BPF_CORE_READ(cred, sgid.val);
+	c->user_ns = BPF_CORE_READ(cred, user_ns, ns.inum);
+	c->_pad = 0;
+}
+
+#endif

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Keys, values and events: the one description of what the maps hold. bpf2go
+ * writes the Go side from it (bpf/state).
+ */
+#ifndef SLUICE_TYPES_H
+#define SLUICE_TYPES_H
+
+#include <linux/types.h>
+#include <linux/bpf.h>
+
+#define PATH_LEN 256 /* with the final NUL; longer paths match no rule */
+#define ARGS_LEN 256
+
+#define RULESET_CLOSED 0
+#define RULESET_OPEN 1
+
+enum direction { INGRESS = 0, EGRESS = 1 };
+enum layer { LAYER_NETWORK = 0, LAYER_WORKLOAD = 1, LAYERS = 2 };
+
+enum verdict { VERDICT_DENIED = 0, VERDICT_ALLOWED = 1, VERDICT_AUDIT_DENIED = 2, VERDICTS = 3 };
+
+/* Why a flow was decided as it was. Names in bpf/state/reason.go. */
+enum reason {
+	REASON_POLICY,
+	REASON_DEFAULT_DENY,
+	REASON_NO_POLICY,
+	REASON_CLOSED,
+	REASON_QUARANTINE,
+	REASON_SPOOFED,
+	REASON_MALFORMED,
+	REASON_FRAGMENT,
+	REASON_TABLE_FULL,
+	REASON_RECHECK,
+	REASON_EXEMPT,
+	REASONS,
+};
+
+enum phase { PHASE_NEW, PHASE_UPDATE, PHASE_CLOSED, PHASE_DENIED };
+
+/* IPv6, or IPv4 mapped into ::ffff:0:0/96. */
+struct addr {
+	__be32 w[4];
+};
+
+/* pods[slot]: one pod's identity, written at CNI ADD. */
+struct pod {
+	__u32 id; /* never reused; 0: the slot is free */
+	__u32 ifindex; /* host side of the veth */
+	__u64 netns; /* cookie */
+};
+
+/*
+ * rules[slot]: the pod's rules. One aligned word, so that a switch is atomic. pod
+ * repeats pods[slot].id: a connection remembers this word and is judged anew
+ * when it differs.
+ */
+struct assignment {
+	__u32 pod;
+	__u32 ruleset;
+};
+
+/* A rule set's head; its edges, ports and processes have maps of their own. */
+struct ruleset {
+	__u32 any_peer[4]; /* port set by direction * LAYERS + layer; 0: none */
+	__u8 isolated[4]; /* by direction * LAYERS + layer */
+	__u8 errno_response[2]; /* by direction */
+	__u8 privileges; /* enum action */
+	__u8 _pad;
+	__u32 privileges_rule;
+	__u32 audit; /* rule set to judge a second time; 0: none */
+};
+
+enum action { ACTION_IGNORE = 0, ACTION_AUDIT = 1, ACTION_KILL = 2 };
+
+struct edge {
+	__u32 ruleset;
+	__u32 class;
+	__u8 direction;
+	__u8 layer;
+	__u8 _pad[2];
+};
+
+struct port_key {
+	__u32 set;
+	__u8 protocol; /* 0 with port 0: any */
+	__u8 _pad;
+	__u16 port; /* host order; 0: any */
+};
+
+struct grant {
+	__u32 rule;
+	__u32 processes;
+};
+
+struct process_key {
+	__u32 set;
+	__u32 program;
+};
+
+struct prefix {
+	__u32 len; /* 96 + bits for IPv4 */
+	struct addr addr;
+};
+
+/* A file as seen in one container. */
+struct program {
+	__u64 container; /* cgroup id of the container */
+	__u64 ino;
+	__u32 dev; /* kernel notation: major << 20 | minor */
+	__u32 _pad;
+};
+
+struct path_key {
+	__u8 path[PATH_LEN]; /* zero-padded */
+};
+
+/* What is known of a cgroup: its pod, and the container it belongs to. */
+struct cgroup_pod {
+	__u64 container; /* 0: no process has been started in it yet */
+	__u32 slot;
+	__u32 pod; /* pods[slot].id, else stale */
+};
+
+/* A container as of its entry: what the pod does to mounts later is not it. */
+struct container {
+	__u64 last_mount; /* greatest mount id of mnt_ns at entry; 0: not known here */
+	__u32 mnt_ns;
+	__u32 slot;
+	__u32 pod;
+	__u32 pid; /* of the entry */
+};
+
+/* Credentials that gains are measured against. */
+struct creds {
+	__u64 caps; /* permitted */
+	__u32 uid[3]; /* real, effective, saved */
+	__u32 gid[3];
+	__u32 user_ns;
+	__u32 _pad;
+};
+
+#define PROC_JUDGED 1 /* it or an ancestor made its entry */
+#define PROC_IMAGE 2 /* the binary lies on a mount the container began with */
+#define PROC_CUT 4 /* path longer than PATH_LEN */
+
+/* One process that belongs to a pod, by tgid. */
+struct proc {
+	__u64 exec_id; /* CLOCK_BOOTTIME of fork or exec; with pid unique on a node */
+	__u64 parent_exec_id;
+	__u64 cgroup;
+	struct program program;
+	struct creds base; /* as of entry, lowered by each drop */
+	struct creds creds; /* as of exec */
+	__u32 pid;
+	__u32 parent_pid;
+	__u32 slot;
+	__u32 pod;
+	__u32 mnt_ns;
+	__u32 net_ns;
+	__u32 pid_ns;
+	__u32 flags;
+	__u32 path_at; /* where the path begins in walk */
+	__u32 _pad;
+	__u8 walk[2 * PATH_LEN]; /* path, built from its end, then zeros */
+};
+
+/* The process behind a socket. */
+struct stamp {
+	__u64 exec_id;
+	struct program program; /* container 0: no rule can name it */
+	__u32 pid;
+	__u32 uid;
+	__u32 known; /* program id as of the stamp, for containers not resolved yet */
+	__u32 slot;
+};
+
+/* A flow of one pod, both ways; pod is the pod's side. */
+struct flow_key {
+	struct addr pod;
+	struct addr peer;
+	__be16 pod_port; /* ICMP: echo identifier, or type */
+	__be16 peer_port;
+	__u32 ifindex;
+	__u8 protocol;
+	__u8 _pad[3];
+};
+
+enum flow_state {
+	FLOW_HALF, /* no answer yet */
+	FLOW_OPEN,
+	FLOW_CLOSING, /* FIN both ways, or RST */
+	FLOW_DENIED,
+};
+
+#define FLOW_FIN_OUT 1
+#define FLOW_FIN_IN 2
+#define FLOW_NAMED 4 /* the process was looked for */
+
+struct flow {
+	struct bpf_timer timer;
+	struct assignment judged; /* first two words read on each packet */
+	__u64 seen; /* CLOCK_MONOTONIC_COARSE, ns */
+	__u64 ttl; /* ns */
+	__u64 cookie; /* socket, where a process rule decided; else 0 */
+	__u64 packets[2]; /* by direction of the frame */
+	__u64 bytes[2];
+	__u64 start; /* CLOCK_BOOTTIME, ns */
+	struct stamp process;
+	__u32 rule;
+	__u32 slot;
+	__u32 class;
+	__u8 direction;
+	__u8 verdict;
+	__u8 reason;
+	__u8 state;
+	__u8 flags;
+	__u8 _pad[7];
+};
+
+/* counts[slot]: flows a pod holds, for its quotas. */
+struct count {
+	__u32 pod;
+	__u32 flows[3]; /* half, open (closing too), denied */
+};
+
+struct flow_event {
+	struct flow_key key;
+	__u32 pod;
+	__u64 time; /* CLOCK_BOOTTIME, ns */
+	__u64 start;
+	__u64 packets[2];
+	__u64 bytes[2];
+	struct stamp process;
+	__u32 rule;
+	__u32 slot;
+	__u8 direction;
+	__u8 verdict;
+	__u8 reason;
+	__u8 phase;
+	__u8 _pad[4];
+};
+
+enum process_type { PROCESS_EXEC, PROCESS_FORK, PROCESS_EXIT, PROCESS_JOIN };
+
+struct process_event {
+	__u64 time;
+	__u64 exec_id;
+	__u64 parent_exec_id;
+	__u64 container;
+	__u64 cgroup;
+	__u32 type;
+	__u32 pid;
+	__u32 parent_pid;
+	__u32 uid;
+	__u32 slot;
+	__u32 pod;
+	__u32 exit_code; /* as wait(2) has it */
+	__u32 flags;
+	__u32 entry; /* 1: the first exec of a new container */
+	__u32 args_len; /* of all arguments; more than ARGS_LEN: cut */
+	__u8 path[PATH_LEN];
+	__u8 args[ARGS_LEN];
+};
+
+enum gain { GAIN_CAPS = 1, GAIN_UID = 2, GAIN_GID = 4 };
+
+/* A gain of privilege and what was done about it; on the ring of its own. */
+struct escalation_event {
+	__u64 time;
+	__u64 exec_id;
+	__u64 parent_exec_id;
+	struct creds from;
+	struct creds to;
+	__u32 pid;
+	__u32 slot;
+	__u32 pod;
+	__u32 action; /* enum action */
+	__u32 rule;
+	__u32 gain; /* enum gain, or-ed */
+	__u32 at_exec;
+	__u32 init; /* it was pid 1 of its container */
+	__u8 path[PATH_LEN];
+};
+
+#endif

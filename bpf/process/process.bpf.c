@@ -1,0 +1,106 @@
+//go:build ignore
+
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Process records: one per process that belongs to a pod, from fork or first exec
+ * to exit; which cgroup is whose; and gains of privilege at exec.
+ *
+ * Hooks: tp_btf sched_process_fork, _exec, _exit; cgroup_mkdir, cgroup_rmdir.
+ * Only observe, but for a gain at exec: killed before a user instruction runs.
+ * A process without a record matches no process rule.
+ */
+#include "exec.h"
+
+/* A process with a record begets one; one outside a pod gets its first at exec. */
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
+{
+	__u32 tgid = child->tgid, tid = child->pid, ptid = parent->pid;
+	struct proc *r = proc_of(parent->tgid);
+	struct creds *lowered;
+
+	if (!r)
+		return 0;
+	lowered = bpf_map_lookup_elem(&thread_creds, &ptid);
+	if (tgid != tid) { /* a thread */
+		if (lowered && bpf_map_update_elem(&thread_creds, &tid, lowered, BPF_ANY))
+			count(&full, FULL_THREAD_CREDS);
+		return 0;
+	}
+	if (bpf_map_update_elem(&procs, &tgid, r, BPF_ANY)) {
+		count(&full, FULL_PROCS);
+		return 0;
+	}
+	r = bpf_map_lookup_elem(&procs, &tgid);
+	if (!r)
+		return 0;
+	r->parent_exec_id = r->exec_id;
+	r->parent_pid = r->pid;
+	r->exec_id = bpf_ktime_get_boot_ns();
+	r->pid = tgid;
+	r->cgroup = cgroup_of(child);
+	if (lowered)
+		r->base = *lowered;
+	emit_process(child, r, PROCESS_FORK, 0);
+	return 0;
+}
+
+SEC("tp_btf/sched_process_exec")
+int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
+{
+	return on_exec(task, old_pid, bprm);
+}
+
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(proc_exit, struct task_struct *task)
+{
+	__u32 tgid = task->tgid, tid = task->pid;
+	struct proc *r = bpf_map_lookup_elem(&procs, &tgid);
+
+	if (!r)
+		return 0;
+	bpf_map_delete_elem(&thread_creds, &tid);
+	if (BPF_CORE_READ(task, signal, live.counter))
+		return 0;
+	emit_process(task, r, PROCESS_EXIT, 0);
+	bpf_map_delete_elem(&procs, &tgid);
+	return 0;
+}
+
+/* A cgroup below a pod's is the pod's; any other waits for its first process. */
+SEC("tp_btf/cgroup_mkdir")
+int BPF_PROG(cgroup_made, struct cgroup *cgrp)
+{
+	struct cgroup *parent = (struct cgroup *)cgrp->self.parent;
+	__u64 id = cgrp->kn->id, up;
+	struct cgroup_pod *of, c;
+	__u32 one = 1;
+
+	if (cgrp->root->hierarchy_id || !parent)
+		return 0;
+	up = BPF_CORE_READ(parent, kn, id);
+	of = pod_of(up);
+	if (of) {
+		c = *of;
+		if (bpf_map_update_elem(&cgroups, &id, &c, BPF_ANY))
+			count(&full, FULL_CGROUPS);
+	} else if (bpf_map_update_elem(&fresh, &id, &one, BPF_ANY)) {
+		count(&full, FULL_FRESH);
+	}
+	return 0;
+}
+
+SEC("tp_btf/cgroup_rmdir")
+int BPF_PROG(cgroup_gone, struct cgroup *cgrp)
+{
+	__u64 id = cgrp->kn->id;
+
+	if (cgrp->root->hierarchy_id)
+		return 0;
+	bpf_map_delete_elem(&cgroups, &id);
+	bpf_map_delete_elem(&containers, &id);
+	bpf_map_delete_elem(&fresh, &id);
+	return 0;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,199 @@
+//go:build ignore
+
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The socket point: knows the process. Stamps each socket with it, and gives an
+ * errno where a WorkloadPolicy denies.
+ *
+ * Hooks, on the pod's cgroup: sock_create, post_bind4/6, connect4/6, sendmsg4/6.
+ * Open by itself: what it lets through, the pod door judges once more. Only for a
+ * process that left the pod's network namespace, which the door does not see, is
+ * every layer asked here.
+ */
+#include "flow.h"
+#include "process.h"
+
+#define ALLOW 1
+#define DENY 0
+#define IPPROTO_MPTCP_ 262
+
+static __always_inline struct proc *current_proc(void)
+{
+	return proc_of(bpf_get_current_pid_tgid() >> 32);
+}
+
+static __always_inline void fill(struct stamp *s, const struct proc *r, __u32 slot)
+{
+	s->slot = slot;
+	s->pid = bpf_get_current_pid_tgid() >> 32;
+	s->uid = bpf_get_current_uid_gid();
+	s->exec_id = r ? r->exec_id : 0;
+	s->known = r ? known_path(r) : 0;
+	__builtin_memset(&s->program, 0, sizeof(s->program));
+	if (r && r->flags & PROC_IMAGE)
+		s->program = r->program;
+}
+
+/* Marks sk, which lives in the namespace `cookie`, with the current process. */
+static __always_inline struct cgroup_pod *mark(void *ctx, struct bpf_sock *sk, struct stamp *s)
+{
+	struct cgroup_pod *c = pod_of(bpf_get_current_cgroup_id());
+	struct stamp *to;
+
+	if (!c)
+		return 0;
+	fill(s, current_proc(), c->slot);
+	if (!sk)
+		return c;
+	to = bpf_sk_storage_get(&stamps, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (to)
+		*to = *s;
+	else
+		count(&full, FULL_STAMPS);
+	return c;
+}
+
+static __always_inline bool owned(const struct addr *a, __u32 slot)
+{
+	__u32 *owner = bpf_map_lookup_elem(&owners, a);
+
+	return owner && *owner == slot;
+}
+
+/* Reports a denial; the pod's own address and port are not known yet. */
+static __always_inline void report(const struct question *q, const struct answer *a, const struct pod *p,
+				   const struct stamp *s)
+{
+	struct flow_key k = { .peer = q->peer, .ifindex = p->ifindex, .protocol = q->protocol };
+	struct flow f = {
+		.judged = q->rules,
+		.process = *s,
+		.slot = s->slot,
+		.class = a->class,
+		.direction = EGRESS,
+		.verdict = VERDICT_DENIED,
+		.reason = a->reason,
+		.state = FLOW_DENIED,
+	};
+	struct flow *was;
+
+	k.peer_port = bpf_htons(q->port);
+	f.seen = bpf_ktime_get_coarse_ns();
+	f.start = bpf_ktime_get_boot_ns();
+	f.ttl = ttl_of(k.protocol, FLOW_DENIED);
+	total(VERDICT_DENIED, EGRESS, a->reason);
+	was = bpf_map_lookup_elem(&flows, &k);
+	if (was && was->judged.ruleset == f.judged.ruleset && was->process.exec_id == s->exec_id &&
+	    f.seen - was->seen < was->ttl) {
+		was->seen = f.seen;
+		return;
+	}
+	put_flow(&k, &f);
+	emit_flow(&k, &f, PHASE_DENIED);
+}
+
+static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct addr *peer, __be16 port,
+				  __u32 protocol, __u64 cookie)
+{
+	struct stamp s = {};
+	struct cgroup_pod *c = mark(ctx, sk, &s);
+	struct question q = { .peer = *peer, .layers = 1 << LAYER_WORKLOAD, .direction = EGRESS };
+	struct answer a = {};
+	struct assignment *r;
+	struct pod *p;
+	bool escaped;
+
+	if (!c)
+		return ALLOW;
+	p = bpf_map_lookup_elem(&pods, &c->slot);
+	r = bpf_map_lookup_elem(&rules, &c->slot);
+	if (!p || !r || is_loopback(peer))
+		return ALLOW;
+	escaped = cookie != p->netns;
+	if (!escaped && owned(peer, c->slot))
+		return ALLOW;
+	*(__u64 *)&q.rules = *(volatile __u64 *)r;
+	if (q.rules.ruleset == RULESET_CLOSED && !escaped)
+		return ALLOW; /* silent: the door drops it */
+	if (escaped)
+		q.layers = BOTH_LAYERS;
+	q.protocol = protocol == IPPROTO_MPTCP_ ? IPPROTO_TCP : protocol;
+	if (q.protocol == IPPROTO_TCP || q.protocol == IPPROTO_UDP || q.protocol == IPPROTO_SCTP)
+		q.port = bpf_ntohs(port);
+	q.program = program_of(&s.program, s.known);
+	if (judge(&q, &a) || (!a.errno_response && !escaped))
+		return ALLOW;
+	report(&q, &a, p, &s);
+	return DENY;
+}
+
+static __always_inline int decide4(struct bpf_sock_addr *ctx)
+{
+	struct addr peer;
+
+	map_v4(&peer, ctx->user_ip4);
+	return decide(ctx, ctx->sk, &peer, ctx->user_port, ctx->protocol, bpf_get_netns_cookie(ctx));
+}
+
+static __always_inline int decide6(struct bpf_sock_addr *ctx)
+{
+	struct addr peer;
+
+	peer.w[0] = ctx->user_ip6[0];
+	peer.w[1] = ctx->user_ip6[1];
+	peer.w[2] = ctx->user_ip6[2];
+	peer.w[3] = ctx->user_ip6[3];
+	return decide(ctx, ctx->sk, &peer, ctx->user_port, ctx->protocol, bpf_get_netns_cookie(ctx));
+}
+
+SEC("cgroup/connect4")
+int sock_connect4(struct bpf_sock_addr *ctx)
+{
+	return decide4(ctx);
+}
+
+SEC("cgroup/connect6")
+int sock_connect6(struct bpf_sock_addr *ctx)
+{
+	return decide6(ctx);
+}
+
+SEC("cgroup/sendmsg4")
+int sock_sendmsg4(struct bpf_sock_addr *ctx)
+{
+	return decide4(ctx);
+}
+
+SEC("cgroup/sendmsg6")
+int sock_sendmsg6(struct bpf_sock_addr *ctx)
+{
+	return decide6(ctx);
+}
+
+static __always_inline int stamp_only(struct bpf_sock *sk)
+{
+	struct stamp s = {};
+
+	mark(sk, sk, &s);
+	return ALLOW;
+}
+
+SEC("cgroup/sock_create")
+int sock_create(struct bpf_sock *sk)
+{
+	return stamp_only(sk);
+}
+
+SEC("cgroup/post_bind4")
+int sock_bind4(struct bpf_sock *sk)
+{
+	return stamp_only(sk);
+}
+
+SEC("cgroup/post_bind6")
+int sock_bind6(struct bpf_sock *sk)
+{
+	return stamp_only(sk);
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";

@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package sock is the socket point: programs on a pod's cgroup that stamp sockets
+// with their process and refuse what a WorkloadPolicy denies with EPERM.
+package sock
+
+import (
+	"fmt"
+	"path/filepath"
+	"strconv"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
+
+	"github.com/sluice-io/sluice/bpf/door"
+	"github.com/sluice-io/sluice/bpf/state"
+)
+
+var hooks = map[string]ebpf.AttachType{
+	sockProgSockCreate:   ebpf.AttachCGroupInetSockCreate,
+	sockProgSockBind4:    ebpf.AttachCGroupInet4PostBind,
+	sockProgSockBind6:    ebpf.AttachCGroupInet6PostBind,
+	sockProgSockConnect4: ebpf.AttachCGroupInet4Connect,
+	sockProgSockConnect6: ebpf.AttachCGroupInet6Connect,
+	sockProgSockSendmsg4: ebpf.AttachCGroupUDP4Sendmsg,
+	sockProgSockSendmsg6: ebpf.AttachCGroupUDP6Sendmsg,
+}
+
+// Load loads the programs. The caller must close the collection.
+func Load(s *state.State, c door.Config) (*ebpf.Collection, error) {
+	spec, err := loadSock()
+	if err != nil {
+		return nil, fmt.Errorf("read embedded sock: %w", err)
+	}
+	if err := c.Set(spec); err != nil {
+		return nil, err
+	}
+	coll, err := s.Load(spec)
+	if err != nil {
+		return nil, fmt.Errorf("sock: %w", err)
+	}
+	return coll, nil
+}
+
+// Install loads the programs, pins them for the plugin and gives them to every
+// cgroup that has them already.
+func Install(s *state.State, c door.Config) error {
+	coll, err := Load(s, c)
+	if err != nil {
+		return err
+	}
+	defer coll.Close()
+	for name := range hooks {
+		if err := s.Dir.PinProgram(name, coll.Programs[name]); err != nil {
+			return err
+		}
+		standing, err := filepath.Glob(filepath.Join(s.Dir.Pod("*"), name+"_*"))
+		if err != nil {
+			return fmt.Errorf("list links: %w", err)
+		}
+		for _, path := range standing {
+			if err := state.UpdateLink(path, coll.Programs[name]); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// pin names the link of a program on a cgroup of a pod.
+func pin(dir state.Dir, key, name string, cgroup uint64) string {
+	return filepath.Join(dir.Pod(key), name+"_"+strconv.FormatUint(cgroup, 10))
+}
+
+// Attach hangs the pinned programs at a cgroup, its id given, of the pod with that
+// key. A cgroup that has them already is left as it is.
+func Attach(dir state.Dir, key, path string, cgroup uint64) error {
+	for name, hook := range hooks {
+		if err := attach(dir, name, hook, path, pin(dir, key, name, cgroup)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func attach(dir state.Dir, name string, hook ebpf.AttachType, path, at string) error {
+	if l, err := link.LoadPinnedLink(at, nil); err == nil {
+		return l.Close()
+	}
+	p, err := ebpf.LoadPinnedProgram(dir.Prog(name), nil)
+	if err != nil {
+		return fmt.Errorf("open pinned program %s: %w", name, err)
+	}
+	defer p.Close()
+	l, err := link.AttachCgroup(link.CgroupOptions{Path: path, Attach: hook, Program: p})
+	if err != nil {
+		return fmt.Errorf("attach %s to cgroup %s: %w", name, path, err)
+	}
+	return state.PinLink(l, at)
+}
+
+// Check says which link of the cgroup is missing, nil if none.
+func Check(dir state.Dir, key string, cgroup uint64) error {
+	for name := range hooks {
+		l, err := link.LoadPinnedLink(pin(dir, key, name, cgroup), nil)
+		if err != nil {
+			return fmt.Errorf("open pinned link %s of cgroup %d: %w", name, cgroup, err)
+		}
+		l.Close()
+	}
+	return nil
+}

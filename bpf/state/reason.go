@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package state
+
+// Names of the C enums of bpf/include/types.h and maps.h, by value.
+var (
+	reasons  = [...]string{"policy", "default-deny", "no-policy", "closed", "quarantine", "spoofed", "malformed", "fragment", "table-full", "established-recheck", "exempt"}
+	verdicts = [...]string{"denied", "allowed", "audit-denied"}
+	phases   = [...]string{"new", "update", "closed", "denied"}
+	rings    = [...]string{"flows", "processes", "enforcement"}
+	fulls    = [...]string{"flows", "flow-quota", "procs", "thread_creds", "cgroups", "containers", "fresh", "stamps"}
+	oddities = [...]string{"fragment", "malformed", "not-ip", "untracked"}
+)
+
+func name(names []string, i int) string {
+	if i < len(names) {
+		return names[i]
+	}
+	return "unknown"
+}
+
+// Reason names an enum reason.
+func Reason(i uint8) string { return name(reasons[:], int(i)) }
+
+// Verdict names an enum verdict.
+func Verdict(i uint8) string { return name(verdicts[:], int(i)) }
+
+// Phase names an enum phase.
+func Phase(i uint8) string { return name(phases[:], int(i)) }
+
+// Values of the C enums that Go code branches on.
+const (
+	Denied      uint8 = 0
+	Allowed     uint8 = 1
+	AuditDenied uint8 = 2
+
+	PhaseNew    uint8 = 0
+	PhaseUpdate uint8 = 1
+	PhaseClosed uint8 = 2
+	PhaseDenied uint8 = 3
+
+	ReasonPolicy      uint8 = 0
+	ReasonDefaultDeny uint8 = 1
+	ReasonNoPolicy    uint8 = 2
+
+	StateDenied uint8 = 3
+
+	ProcessExec uint32 = 0
+	ProcessFork uint32 = 1
+	ProcessExit uint32 = 2
+
+	ActionIgnore uint32 = 0
+	ActionAudit  uint32 = 1
+	ActionKill   uint32 = 2
+
+	GainCaps uint32 = 1
+	GainUID  uint32 = 2
+	GainGID  uint32 = 4
+
+	PathLen = 256
+	ArgsLen = 256
+)
+
+// Rings, Fulls and Oddities name the indices of the counters lost, full and
+// oddities.
+func Rings() []string { return rings[:] }
+
+// Fulls names what can be full.
+func Fulls() []string { return fulls[:] }
+
+// Oddities names the frames that passed without being judged.
+func Oddities() []string { return oddities[:] }
+
+// Reasons names the indices of drops.
+func Reasons() []string { return reasons[:] }
+
+// Verdicts names the verdicts in totals.
+func Verdicts() []string { return verdicts[:] }

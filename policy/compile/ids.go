@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compile
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"math"
+)
+
+// sum is the hash of a canonical encoding: the name of a content.
+type sum [sha256.Size]byte
+
+// MarshalText is the hash in hexadecimal.
+func (s sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
+
+// UnmarshalText reads what MarshalText wrote.
+func (s *sum) UnmarshalText(text []byte) error {
+	if len(text) != hex.EncodedLen(len(s)) {
+		return fmt.Errorf("read hash: %d characters instead of %d", len(text), hex.EncodedLen(len(s)))
+	}
+	_, err := hex.Decode(s[:], text)
+	return err
+}
+
+// IDs is the table of ids in use: the same content gets the same id for as long
+// as one of the last two Images uses it. Ids grow from FirstID, are shared by all
+// kinds of content and never used again for another one. The zero IDs is ready to
+// use; as JSON it outlives the process.
+type IDs struct {
+	next  uint32 // 0: nothing handed out yet
+	table map[sum]usedID
+}
+
+// usedID is an id and the number of Images since the last one that used it.
+type usedID struct {
+	ID     uint32 `json:"id"`
+	Unused uint8  `json:"unused,omitempty"`
+}
+
+// idsJSON is how IDs are written.
+type idsJSON struct {
+	Next uint32         `json:"next"`
+	IDs  map[sum]usedID `json:"ids"`
+}
+
+// MarshalJSON writes the table.
+func (t *IDs) MarshalJSON() ([]byte, error) {
+	return json.Marshal(idsJSON{max(t.next, FirstID), t.table})
+}
+
+// UnmarshalJSON reads what MarshalJSON wrote. A table that would hand out an id
+// twice is refused and leaves t as it was.
+func (t *IDs) UnmarshalJSON(data []byte) error {
+	var in idsJSON
+	if err := json.Unmarshal(data, &in); err != nil {
+		return fmt.Errorf("read ids: %w", err)
+	}
+	if in.Next < FirstID {
+		return fmt.Errorf("read ids: next id %d is below %d", in.Next, FirstID)
+	}
+	seen := make(map[uint32]bool, len(in.IDs))
+	for content, used := range in.IDs {
+		if used.ID < FirstID || used.ID >= in.Next || seen[used.ID] {
+			return fmt.Errorf("read ids: id %d of %x is out of range or there twice", used.ID, content)
+		}
+		seen[used.ID] = true
+	}
+	t.next, t.table = in.Next, in.IDs
+	return nil
+}
+
+// begin starts an Image.
+func (t *IDs) begin() {
+	if t.table == nil {
+		t.table = make(map[sum]usedID)
+	}
+	t.next = max(t.next, FirstID)
+	for content, used := range t.table {
+		used.Unused++
+		t.table[content] = used
+	}
+}
+
+// end forgets what neither the Image begun last nor the one before it uses. It
+// fails when there are no more ids.
+func (t *IDs) end() error {
+	for content, used := range t.table {
+		if used.Unused > 1 {
+			delete(t.table, content)
+		}
+	}
+	if t.next == math.MaxUint32 {
+		return fmt.Errorf("allocate id: all %d are used up", t.next-FirstID)
+	}
+	return nil
+}
+
+// of is the id of a content.
+func (t *IDs) of(content sum) uint32 {
+	used, ok := t.table[content]
+	if !ok {
+		used.ID = t.next
+		if t.next < math.MaxUint32 { // the last one is for end to find
+			t.next++
+		}
+	}
+	t.table[content] = usedID{ID: used.ID}
+	return used.ID
+}

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package compile
+
+import (
+	"encoding/json"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-io/sluice/policy"
+	"github.com/sluice-io/sluice/policy/eval"
+	"github.com/sluice-io/sluice/policy/policytest"
+)
+
+// TestOracle compares Images with eval over random clusters and their edits.
+// SLUICE_SEED=n repeats the run that printed n.
+func TestOracle(t *testing.T) {
+	seed := testSeed(t)
+	flows, verdicts := 0, map[policy.Verdict]int{}
+	for round := range uint64(50) {
+		r := rand.New(rand.NewPCG(seed, round))
+		o := newOracle(policytest.Random(r, randomSize(r)))
+		for edit := range 6 {
+			if err := o.step(r, 120, func(v policy.Verdict) {
+				v.Rule = policy.RuleRef{}
+				verdicts[v]++
+				flows++
+			}); err != nil {
+				t.Fatalf("seed %d, round %d, edit %d: %v", seed, round, edit, err)
+			}
+			o.c = o.c.Edit(r)
+		}
+	}
+	if flows < 20000 {
+		t.Errorf("only %d flows compared", flows)
+	}
+	for v, n := range verdicts {
+		t.Logf("%6d %+v", n, v)
+	}
+}
+
+// FuzzOracle is TestOracle with clusters, edits and flows drawn from bytes.
+func FuzzOracle(f *testing.F) {
+	f.Add([]byte(nil))
+	f.Add([]byte("from namespaces to ports, and back"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		r := rand.New(&byteSource{data: data, rest: rand.NewPCG(1, 2)})
+		o := newOracle(policytest.Random(r, randomSize(r)))
+		for range 3 {
+			if err := o.step(r, 20, func(policy.Verdict) {}); err != nil {
+				t.Fatal(err)
+			}
+			o.c = o.c.Edit(r)
+		}
+	})
+}
+
+// byteSource draws from bytes, one a number, and then from a generator: a source
+// that ended in zeros could keep package rand trying for ever.
+type byteSource struct {
+	data []byte
+	rest rand.Source
+}
+
+func (s *byteSource) Uint64() uint64 {
+	if len(s.data) == 0 {
+		return s.rest.Uint64()
+	}
+	b := s.data[0]
+	s.data = s.data[1:]
+	return uint64(b) * 0x0101010101010101 // rand uses low bits or high ones
+}
+
+func testSeed(t *testing.T) uint64 {
+	seed := rand.Uint64()
+	if s := os.Getenv("SLUICE_SEED"); s != "" {
+		n, err := strconv.ParseUint(s, 10, 64)
+		if err != nil {
+			t.Fatalf("read SLUICE_SEED: %v", err)
+		}
+		seed = n
+	}
+	t.Logf("SLUICE_SEED=%d", seed)
+	return seed
+}
+
+func randomSize(r *rand.Rand) policytest.Size {
+	size := policytest.Small
+	size.Namespaces = 1 + r.IntN(3)
+	size.Pods = 5 + r.IntN(20)
+	size.NetworkPolicies = r.IntN(12)
+	size.WorkloadPolicies = r.IntN(12)
+	return size
+}
+
+// oracle is a Compiler at work on a cluster that is edited step by step.
+type oracle struct {
+	compiler *Compiler
+	ids      *IDs
+	c        policytest.Case
+	last     *policy.Cluster // compiled before c; nil at first
+	image    *Image          // of last
+}
+
+func newOracle(c policytest.Case) *oracle {
+	ids := new(IDs)
+	return &oracle{compiler: New(ids), ids: ids, c: c}
+}
+
+// step compiles the cluster and compares what the Image says, by the pods' rule
+// sets and by those that retire, with eval.
+func (o *oracle) step(r *rand.Rand, flows int, seen func(policy.Verdict)) error {
+	in := Input{Cluster: o.c.Cluster, Local: o.c.Local, Programs: o.c.Programs}
+	if r.IntN(4) == 0 {
+		o.restart()
+	}
+	image, err := o.compiler.Compile(in)
+	if err != nil {
+		return err
+	}
+	if err := sameMeaning(o.image, image); err != nil {
+		return err
+	}
+	halfway := mix(r, o.image, image)
+	for range flows {
+		f := o.c.Flow(r)
+		q := question{image.Pods[f.Pod], f, image.Paths[f.Process], o.c.Cluster.Pods[f.Pod].IPs}
+		want := eval.Judge(o.c.Cluster, f)
+		seen(want)
+		if diff := cmp.Diff(want, interpret(image, q)); diff != "" {
+			return fmt.Errorf("%+v: -eval +image:\n%s", f, diff)
+		}
+		if err := o.askProgram(image, q, r); err != nil {
+			return err
+		}
+		if err := o.askRetiring(image, halfway, q); err != nil {
+			return err
+		}
+	}
+	if err := o.askPrivileges(image); err != nil {
+		return err
+	}
+	o.last, o.image = o.c.Cluster, image
+	return nil
+}
+
+// restart puts the table of ids through JSON, as a new process does that compiles
+// first what the former one had compiled last.
+func (o *oracle) restart() {
+	data, err := json.Marshal(o.ids)
+	if err != nil {
+		panic(err)
+	}
+	ids := new(IDs)
+	if err := json.Unmarshal(data, ids); err != nil {
+		panic(err)
+	}
+	o.ids = ids
+	o.compiler.ids = ids
+}
+
+// askProgram asks a flow of a file with several paths: a rule names it by any.
+func (o *oracle) askProgram(image *Image, q question, r *rand.Rand) error {
+	if len(o.c.Programs) == 0 || q.Direction == policy.Ingress {
+		return nil
+	}
+	i := r.IntN(len(o.c.Programs))
+	q.program, q.Process = image.Programs[i], "/this/file"
+	want := eval.Judge(withAlias(o.c.Cluster, o.c.Programs[i], q.Process), q.Flow)
+	if diff := cmp.Diff(want, interpret(image, q)); diff != "" {
+		return fmt.Errorf("program %q, %+v: -eval +image:\n%s", o.c.Programs[i], q.Flow, diff)
+	}
+	return nil
+}
+
+// withAlias is the cluster with alias named wherever one of paths is.
+func withAlias(c *policy.Cluster, paths []string, alias string) *policy.Cluster {
+	out := *c
+	out.WorkloadPolicies = nil
+	for _, p := range c.WorkloadPolicies {
+		copied := *p
+		for d := range copied.Rules {
+			copied.Rules[d] = slices.Clone(copied.Rules[d])
+			for i, rule := range copied.Rules[d] {
+				if slices.ContainsFunc(rule.Processes, func(p policy.Process) bool { return slices.Contains(paths, p.Path) }) {
+					copied.Rules[d][i].Processes = append(slices.Clone(rule.Processes), policy.Process{Path: alias})
+				}
+			}
+		}
+		out.WorkloadPolicies = append(out.WorkloadPolicies, &copied)
+	}
+	return &out
+}
+
+// askRetiring asks a flow of a pod that still has the rule set of the Image
+// before: by the old policies and the new addresses, or, halfway through the
+// change of addresses, by the old policies and either. Pods that changed
+// themselves are left out, as eval cannot be asked about them.
+func (o *oracle) askRetiring(image, halfway *Image, q question) error {
+	if o.last == nil {
+		return nil
+	}
+	former, ok := o.last.Pods[q.Pod]
+	now := o.c.Cluster.Pods[q.Pod]
+	if !ok || !maps.Equal(former.Labels, now.Labels) || !slices.Equal(former.IPs, now.IPs) {
+		return nil
+	}
+	q.ruleSet = o.image.Pods[q.Pod]
+	retiring := *o.c.Cluster
+	retiring.NetworkPolicies, retiring.WorkloadPolicies = o.last.NetworkPolicies, o.last.WorkloadPolicies
+	want := eval.Judge(&retiring, q.Flow)
+	if diff := cmp.Diff(want, interpret(image, q)); diff != "" {
+		return fmt.Errorf("retiring rule set %d, %+v: -eval +image:\n%s", q.ruleSet, q.Flow, diff)
+	}
+	got := interpret(halfway, q)
+	if got != want && got != eval.Judge(o.last, q.Flow) {
+		return fmt.Errorf("retiring rule set %d, %+v: %+v is right neither before nor after", q.ruleSet, q.Flow, got)
+	}
+	return nil
+}
+
+// mix is what the datapath holds after it has added what is new in b and while it
+// changes addresses: everything of both, and of Peers and Prefixes either.
+func mix(r *rand.Rand, a, b *Image) *Image {
+	if a == nil {
+		return b
+	}
+	return &Image{
+		RuleSets: both(a.RuleSets, b.RuleSets), Edges: both(a.Edges, b.Edges), Ports: both(a.Ports, b.Ports),
+		Processes: both(a.Processes, b.Processes), Rules: both(a.Rules, b.Rules),
+		Peers: either(r, a.Peers, b.Peers), Prefixes: either(r, a.Prefixes, b.Prefixes),
+	}
+}
+
+func both[K comparable, V any](a, b map[K]V) map[K]V {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
+}
+
+// either takes each key's value, or its absence, from one of two maps.
+func either[K comparable, V any](r *rand.Rand, a, b map[K]V) map[K]V {
+	out := map[K]V{}
+	for k := range both(a, b) {
+		from := a
+		if r.IntN(2) == 0 {
+			from = b
+		}
+		if v, ok := from[k]; ok {
+			out[k] = v
+		}
+	}
+	return out
+}
+
+func (o *oracle) askPrivileges(image *Image) error {
+	for _, pod := range o.c.Local {
+		set := image.RuleSets[image.Pods[pod]]
+		want := eval.Privileges(o.c.Cluster, pod)
+		got := eval.Response{Action: policy.Ignore, Rule: image.Rules[set.PrivilegesRule]}
+		if set.Privileges != ActionIgnore {
+			got.Action, got.Audit = policy.Kill, set.Privileges == ActionAudit
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			return fmt.Errorf("privileges of %s: -eval +image:\n%s", pod, diff)
+		}
+	}
+	return nil
+}
+
+// sameMeaning says whether what two successive Images both hold under an id is
+// the same: the datapath adds and removes, it never overwrites but in Pods, Peers
+// and Prefixes.
+func sameMeaning(a, b *Image) error {
+	if a == nil {
+		return nil
+	}
+	for _, diff := range []string{
+		common(a.RuleSets, b.RuleSets), common(a.Edges, b.Edges), common(a.Ports, b.Ports),
+		common(a.Processes, b.Processes), common(a.Rules, b.Rules), common(a.Paths, b.Paths),
+	} {
+		if diff != "" {
+			return fmt.Errorf("changed under its id: %s", diff)
+		}
+	}
+	return nil
+}
+
+func common[K, V comparable](a, b map[K]V) string {
+	for k, v := range a {
+		if w, ok := b[k]; ok && v != w {
+			return fmt.Sprintf("%+v: %+v became %+v", k, v, w)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eval
+
+import (
+	"slices"
+
+	"github.com/sluice-io/sluice/policy"
+)
+
+// Response says what happens on an escalation.
+type Response struct {
+	Action policy.Action
+	// Audit is true if the action is only reported.
+	Audit bool
+	// Rule asks for the action; zero if that is Ignore. Of several rules it is the
+	// first by policy namespace, policy name and index. Its index counts the
+	// policy's escalation rules.
+	Rule policy.RuleRef
+}
+
+// Privileges answers a gain of privilege in a pod: the strongest action of all
+// WorkloadPolicies that select it. A Kill that is enforced is stronger than one
+// that is audited, that one is stronger than Ignore.
+func Privileges(c *policy.Cluster, key policy.PodKey) Response {
+	pod := podOf(c, key)
+	for _, mode := range []policy.Mode{policy.Enforce, policy.Audit} {
+		var kills []policy.RuleRef
+		for _, p := range c.WorkloadPolicies {
+			if p.Mode != mode || !subject(pod, p.Namespace, p.Pods) {
+				continue
+			}
+			for i, r := range p.Escalation {
+				if r.Action == policy.Kill && slices.Contains(r.Classes, policy.Privileges) {
+					kills = append(kills, policy.RuleRef{Policy: p.Ref(), Index: i})
+				}
+			}
+		}
+		if len(kills) > 0 {
+			return Response{policy.Kill, mode == policy.Audit, slices.MinFunc(kills, compareRules)}
+		}
+	}
+	return Response{Action: policy.Ignore}
+}
+
+func compareRules(a, b policy.RuleRef) int {
+	if c := a.Policy.Compare(b.Policy); c != 0 {
+		return c
+	}
+	return a.Index - b.Index
+}

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package manifest
+
+import (
+	"net/netip"
+	"strconv"
+
+	corev1 "k8s.io/api/core/v1"
+	networkingv1 "k8s.io/api/networking/v1"
+	"k8s.io/apimachinery/pkg/util/intstr"
+	"k8s.io/apimachinery/pkg/util/validation/field"
+
+	"github.com/sluice-io/sluice/policy"
+)
+
+func (c *checker) networkPolicy(o *networkingv1.NetworkPolicy) *policy.NetworkPolicy {
+	spec := field.NewPath("spec")
+	out := &policy.NetworkPolicy{
+		Namespace: o.Namespace,
+		Name:      o.Name,
+		Pods:      *c.selector(spec.Child("podSelector"), &o.Spec.PodSelector),
+		Isolates:  c.policyTypes(spec.Child("policyTypes"), &o.Spec),
+	}
+	for i, r := range o.Spec.Ingress {
+		p := spec.Child("ingress").Index(i)
+		out.Rules[policy.Ingress] = append(out.Rules[policy.Ingress], c.rule(p, "from", r.From, r.Ports))
+	}
+	for i, r := range o.Spec.Egress {
+		p := spec.Child("egress").Index(i)
+		out.Rules[policy.Egress] = append(out.Rules[policy.Egress], c.rule(p, "to", r.To, r.Ports))
+	}
+	// Rules of a direction that policyTypes leaves out have no effect.
+	for dir, isolated := range out.Isolates {
+		if !isolated {
+			out.Rules[dir] = nil
+		}
+	}
+	return out
+}
+
+// policyTypes without an entry mean Ingress, and Egress if there are egress rules.
+func (c *checker) policyTypes(p *field.Path, spec *networkingv1.NetworkPolicySpec) (isolates [2]bool) {
+	if len(spec.PolicyTypes) == 0 {
+		isolates[policy.Ingress] = true
+		isolates[policy.Egress] = len(spec.Egress) > 0
+	}
+	for i, t := range spec.PolicyTypes {
+		switch t {
+		case networkingv1.PolicyTypeIngress:
+			isolates[policy.Ingress] = true
+		case networkingv1.PolicyTypeEgress:
+			isolates[policy.Egress] = true
+		default:
+			c.add(p.Index(i), string(t), "unknown policy type; write Ingress or Egress")
+		}
+	}
+	return isolates
+}
+
+func (c *checker) rule(p *field.Path, peersField string, peers []networkingv1.NetworkPolicyPeer, ports []networkingv1.NetworkPolicyPort) policy.Rule {
+	var out policy.Rule
+	for i, peer := range peers {
+		out.Peers = append(out.Peers, c.peer(p.Child(peersField).Index(i), peer))
+	}
+	for i, port := range ports {
+		out.Ports = append(out.Ports, c.port(p.Child("ports").Index(i), port))
+	}
+	return out
+}
+
+func (c *checker) peer(p *field.Path, in networkingv1.NetworkPolicyPeer) policy.Peer {
+	selects := in.PodSelector != nil || in.NamespaceSelector != nil
+	switch {
+	case in.IPBlock == nil && !selects:
+		c.add(p, "", "empty peer; write podSelector, namespaceSelector or ipBlock")
+	case in.IPBlock != nil && selects:
+		c.add(p, "", "ipBlock and selectors do not go together; make them two peers")
+	}
+	return policy.Peer{
+		IPBlock:    c.ipBlock(p.Child("ipBlock"), in.IPBlock),
+		Namespaces: c.selector(p.Child("namespaceSelector"), in.NamespaceSelector),
+		Pods:       c.selector(p.Child("podSelector"), in.PodSelector),
+	}
+}
+
+// ipBlock returns nil for nil.
+func (c *checker) ipBlock(p *field.Path, in *networkingv1.IPBlock) *policy.IPBlock {
+	if in == nil {
+		return nil
+	}
+	cidr, valid := c.cidr(p.Child("cidr"), in.CIDR)
+	out := &policy.IPBlock{CIDR: cidr}
+	for i, s := range in.Except {
+		at := p.Child("except").Index(i)
+		except, ok := c.cidr(at, s)
+		if ok && valid && (!cidr.Contains(except.Addr()) || except.Bits() <= cidr.Bits()) {
+			c.add(at, s, "not within cidr and smaller than it; write a part of "+cidr.String())
+		}
+		out.Except = append(out.Except, except)
+	}
+	return out
+}
+
+// cidr masks off the bits below the mask: the API tolerates them.
+func (c *checker) cidr(p *field.Path, s string) (netip.Prefix, bool) {
+	prefix, err := netip.ParsePrefix(s)
+	if err != nil {
+		c.add(p, s, "not a CIDR; write one such as 10.0.0.0/8 or fd00::/8")
+		return netip.Prefix{}, false
+	}
+	if prefix.Addr().Is4In6() {
+		c.add(p, s, "an IPv4-mapped address; write the IPv4 CIDR")
+		return netip.Prefix{}, false
+	}
+	return prefix.Masked(), true
+}
+
+func (c *checker) port(p *field.Path, in networkingv1.NetworkPolicyPort) policy.Port {
+	out := policy.Port{Protocol: policy.TCP}
+	if in.Protocol != nil {
+		at := p.Child("protocol")
+		switch *in.Protocol {
+		case corev1.ProtocolTCP:
+		case corev1.ProtocolUDP:
+			out.Protocol = policy.UDP
+		case corev1.ProtocolSCTP:
+			c.add(at, "SCTP", notSupported+"write TCP or UDP")
+		default:
+			c.add(at, string(*in.Protocol), "unknown protocol; write TCP or UDP")
+		}
+	}
+	if in.Port != nil {
+		out.Number = c.portNumber(p.Child("port"), *in.Port)
+	}
+	if in.EndPort != nil {
+		c.add(p.Child("endPort"), strconv.Itoa(int(*in.EndPort)), notSupported+"write each port as an entry of its own")
+	}
+	return out
+}
+
+func (c *checker) portNumber(p *field.Path, in intstr.IntOrString) uint16 {
+	switch {
+	case in.Type == intstr.String:
+		c.add(p, in.StrVal, "named ports are "+notSupported+"write the number")
+	case in.IntVal < 1 || in.IntVal > 65535:
+		c.add(p, in.String(), "not a port; write a number from 1 to 65535")
+	}
+	return uint16(in.IntVal)
+}
