@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -248,7 +249,10 @@ func both[K comparable, V any](a, b map[K]V) map[K]V {
 // either takes each key's value, or its absence, from one of two maps.
 func either[K comparable, V any](r *rand.Rand, a, b map[K]V) map[K]V {
 	out := map[K]V{}
-	for k := range both(a, b) {
+	keys := slices.SortedFunc(maps.Keys(both(a, b)), func(x, y K) int { // map order is not the seed's
+		return strings.Compare(fmt.Sprint(x), fmt.Sprint(y))
+	})
+	for _, k := range keys {
 		from := a
 		if r.IntN(2) == 0 {
 			from = b
