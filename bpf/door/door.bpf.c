@@ -16,13 +16,13 @@ enum odd { ODD_FRAGMENT, ODD_MALFORMED, ODD_OTHER, ODD_UNTRACKED };
 /* The pod behind this door and what is known of the frame's flow. */
 struct visit {
 	struct frame frame;
-	__u64 now;
-	struct assignment rules;
 	struct flow_key key;
+	struct assignment rules;
+	__u64 now;
 	__u32 slot;
 	__u32 len;
 	__u8 direction;
-	__u8 _pad[3];
+	__u8 _pad[7];
 };
 
 /*

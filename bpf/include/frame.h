@@ -44,6 +44,7 @@ struct frame {
 	__u8 tcp_flags;
 	__u8 kind;
 	__u32 at; /* offset of the next header to read */
+	__u32 end; /* of the IP packet: what follows is padding */
 };
 
 #define TCP_FIN 1
@@ -89,25 +90,25 @@ static __always_inline bool is_unspecified(const struct addr *a)
 }
 
 /* Ports at *at; for ICMP echo the identifier stands for the asking side's port. */
-static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 at, __u8 protocol, __be16 *sport,
+static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 at, __u32 end, __u8 protocol, __be16 *sport,
 					__be16 *dport, __u8 *tcp_flags)
 {
 	__u8 b[14];
 
 	switch (protocol) {
 	case IPPROTO_TCP:
-		if (bpf_skb_load_bytes(skb, at, b, 14))
+		if (at + 14 > end || bpf_skb_load_bytes(skb, at, b, 14))
 			return false;
 		*tcp_flags = b[13];
 		break;
 	case IPPROTO_UDP:
 	case IPPROTO_SCTP:
-		if (bpf_skb_load_bytes(skb, at, b, 4))
+		if (at + 4 > end || bpf_skb_load_bytes(skb, at, b, 4))
 			return false;
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMP6:
-		if (bpf_skb_load_bytes(skb, at, b, 8))
+		if (at + 8 > end || bpf_skb_load_bytes(skb, at, b, 8))
 			return false;
 		if (b[0] == ICMP_ECHO || b[0] == ICMP6_ECHO || b[0] == ICMP_ECHOREPLY || b[0] == ICMP6_ECHOREPLY) {
 			*sport = *dport = *(__be16 *)(b + 4);
@@ -168,10 +169,10 @@ static __always_inline bool skip_extensions(struct __sk_buff *skb, __u32 *at, __
 }
 
 /* One IP header at f->at, outer or quoted by an ICMP error. */
-static __always_inline __u8 parse_ip(struct __sk_buff *skb, bool v6, __u32 *at, struct addr *src,
+static __always_inline __u8 parse_ip(struct __sk_buff *skb, bool v6, __u32 *at, __u32 *end, struct addr *src,
 				     struct addr *dst, __u8 *protocol)
 {
-	__u16 fragment = 0;
+	__u16 fragment = 0, len;
 
 	if (v6) {
 		struct ipv6hdr h;
@@ -180,6 +181,8 @@ static __always_inline __u8 parse_ip(struct __sk_buff *skb, bool v6, __u32 *at, 
 		__builtin_memcpy(src, &h.saddr, 16);
 		__builtin_memcpy(dst, &h.daddr, 16);
 		*protocol = h.nexthdr;
+		len = bpf_ntohs(h.payload_len);
+		*end = len ? *at + sizeof(h) + len : skb->len; /* 0: larger than 64 KiB (BIG TCP) */
 		*at += sizeof(h);
 		if (!skip_extensions(skb, at, protocol, &fragment))
 			return KIND_MALFORMED;
@@ -190,6 +193,8 @@ static __always_inline __u8 parse_ip(struct __sk_buff *skb, bool v6, __u32 *at, 
 		map_v4(src, h.saddr);
 		map_v4(dst, h.daddr);
 		*protocol = h.protocol;
+		len = bpf_ntohs(h.tot_len);
+		*end = len ? *at + len : skb->len;
 		*at += h.ihl * 4;
 		fragment = bpf_ntohs(h.frag_off) & 0x1fff;
 	}
@@ -201,14 +206,14 @@ static __always_inline void parse_inner(struct __sk_buff *skb, bool v6, struct f
 	__u8 flags;
 
 	f->at += 8;
-	if (parse_ip(skb, v6, &f->at, &f->inner_src, &f->inner_dst, &f->inner_protocol) != KIND_FLOW)
+	if (parse_ip(skb, v6, &f->at, &f->end, &f->inner_src, &f->inner_dst, &f->inner_protocol) != KIND_FLOW)
 		return;
 	/* RFC 792 quotes 8 bytes: enough for ports, not for TCP flags. */
 	__u8 b[8];
 	if (bpf_skb_load_bytes(skb, f->at, b, 8))
 		return;
 	if (f->inner_protocol == IPPROTO_ICMP || f->inner_protocol == IPPROTO_ICMP6) {
-		if (!parse_ports(skb, f->at, f->inner_protocol, &f->inner_sport, &f->inner_dport, &flags))
+		if (!parse_ports(skb, f->at, f->end, f->inner_protocol, &f->inner_sport, &f->inner_dport, &flags))
 			return;
 	} else {
 		f->inner_sport = *(__be16 *)b;
@@ -231,7 +236,7 @@ static __always_inline void parse_frame(struct __sk_buff *skb, struct frame *f)
 		f->kind = KIND_OTHER;
 		return;
 	}
-	f->kind = parse_ip(skb, v6, &f->at, &f->src, &f->dst, &f->protocol);
+	f->kind = parse_ip(skb, v6, &f->at, &f->end, &f->src, &f->dst, &f->protocol);
 	if (f->kind != KIND_FLOW)
 		return;
 	if (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMP6) {
@@ -249,7 +254,7 @@ static __always_inline void parse_frame(struct __sk_buff *skb, struct frame *f)
 				return;
 		}
 	}
-	if (!parse_ports(skb, f->at, f->protocol, &f->sport, &f->dport, &f->tcp_flags))
+	if (!parse_ports(skb, f->at, f->end, f->protocol, &f->sport, &f->dport, &f->tcp_flags))
 		f->kind = KIND_MALFORMED;
 }
 

@@ -105,6 +105,15 @@ func Create(dir Dir, sizes Sizes) (*State, error) {
 	return s, nil
 }
 
+// New makes maps that are pinned nowhere and go with Close: for trials and tests.
+func New() (*State, error) {
+	s := new(State)
+	if err := LoadRawObjects(&s.RawMaps, nil); err != nil {
+		return nil, fmt.Errorf("make maps: %w", err)
+	}
+	return s, nil
+}
+
 // Open opens the maps that an agent has pinned under dir, ErrNotInstalled if
 // there are none.
 func Open(dir Dir) (*State, error) {

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+
+	"github.com/sluice-io/sluice/bpf/state"
+	"github.com/sluice-io/sluice/policy/compile"
+)
+
+// tables are the maps whose writer is the agent.
+type tables struct {
+	rulesets  table[uint32, state.RawRuleset]
+	edges     table[state.RawEdge, uint32]
+	ports     table[state.RawPortKey, state.RawGrant]
+	processes table[state.RawProcessKey, uint32]
+	peers     table[state.RawAddr, uint32]
+	prefixes  table[state.RawPrefix, uint32]
+	paths     table[state.RawPathKey, uint32]
+	programs  table[state.RawProgram, uint32]
+	resolved  table[uint64, uint32]
+}
+
+func (t *tables) open(s *state.State) error {
+	return errors.Join(
+		t.rulesets.open(s.Rulesets), t.edges.open(s.Edges), t.ports.open(s.Ports), t.processes.open(s.Processes),
+		t.peers.open(s.Peers), t.prefixes.open(s.Prefixes), t.paths.open(s.Paths),
+		t.programs.open(s.Programs), t.resolved.open(s.Resolved))
+}
+
+// Desired is all that the policy maps are to hold.
+type Desired struct {
+	Image *compile.Image
+	Rules map[uint32]state.RawAssignment // by slot: the rules each pod is to have
+	Files map[File]uint32                // program id of each file that a rule names
+	// Containers whose Files are complete.
+	Containers []uint64
+}
+
+// File is a file as seen in one container, by its cgroup id.
+type File struct {
+	Container uint64
+	Ino       uint64
+	Dev       uint32 // kernel notation
+}
+
+// raw is Desired in the maps' own terms.
+type raw struct {
+	rulesets  map[uint32]state.RawRuleset
+	edges     map[state.RawEdge]uint32
+	ports     map[state.RawPortKey]state.RawGrant
+	processes map[state.RawProcessKey]uint32
+	peers     map[state.RawAddr]uint32
+	prefixes  map[state.RawPrefix]uint32
+	paths     map[state.RawPathKey]uint32
+	programs  map[state.RawProgram]uint32
+	resolved  map[uint64]uint32
+}
+
+// Apply brings the kernel to d. First everything new is entered, which no pod
+// refers to yet. Then addresses get their classes, under which old and new rule
+// sets mean the same: compile keeps the old ones for that. Then each pod is
+// switched by one write, and last goes what nobody needs. On ErrNoFit no pod has
+// been switched.
+func (d *Datapath) Apply(want Desired) error {
+	r := lower(want)
+	t := &d.tables
+	for _, step := range []func() error{
+		func() error { return t.processes.add(r.processes) },
+		func() error { return t.ports.add(r.ports) },
+		func() error { return t.edges.add(r.edges) },
+		func() error { return t.rulesets.add(r.rulesets) },
+		func() error { return t.prefixes.add(r.prefixes) },
+		func() error { return t.peers.add(r.peers) },
+		func() error { return t.peers.prune(r.peers) },
+		func() error { return t.prefixes.prune(r.prefixes) },
+		func() error { return t.paths.add(r.paths) },
+		func() error { return t.programs.add(r.programs) },
+		func() error { return t.resolved.add(r.resolved) },
+		func() error { return d.assign(want.Rules) },
+		func() error { return t.rulesets.prune(r.rulesets) },
+		func() error { return t.edges.prune(r.edges) },
+		func() error { return t.ports.prune(r.ports) },
+		func() error { return t.processes.prune(r.processes) },
+		func() error { return t.paths.prune(r.paths) },
+		func() error { return t.resolved.prune(r.resolved) },
+		func() error { return t.programs.prune(r.programs) },
+	} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// assign gives each pod its rule set; a slot that another pod has taken meanwhile
+// keeps what the plugin gave it.
+func (d *Datapath) assign(rules map[uint32]state.RawAssignment) error {
+	for slot, want := range rules {
+		var have state.RawAssignment
+		if err := d.state.Rules.Lookup(slot, &have); err != nil {
+			return fmt.Errorf("read rules of slot %d: %w", slot, err)
+		}
+		if have.Pod != want.Pod || have.Ruleset == want.Ruleset {
+			continue
+		}
+		if err := d.state.Rules.Put(slot, want); err != nil {
+			return fmt.Errorf("switch rules of slot %d: %w", slot, err)
+		}
+	}
+	return nil
+}
+
+func lower(want Desired) raw {
+	img := want.Image
+	r := raw{
+		rulesets:  make(map[uint32]state.RawRuleset, len(img.RuleSets)),
+		edges:     make(map[state.RawEdge]uint32, len(img.Edges)),
+		ports:     make(map[state.RawPortKey]state.RawGrant, len(img.Ports)),
+		processes: make(map[state.RawProcessKey]uint32, len(img.Processes)),
+		peers:     make(map[state.RawAddr]uint32, len(img.Peers)),
+		prefixes:  make(map[state.RawPrefix]uint32, len(img.Prefixes)+1),
+		paths:     make(map[state.RawPathKey]uint32, len(img.Paths)),
+		programs:  make(map[state.RawProgram]uint32, len(want.Files)),
+		resolved:  make(map[uint64]uint32, len(want.Containers)),
+	}
+	for id, rs := range img.RuleSets {
+		r.rulesets[id] = lowerRuleSet(rs)
+	}
+	for e, set := range img.Edges {
+		r.edges[state.RawEdge{Ruleset: e.RuleSet, Class: e.Class, Direction: uint8(e.Direction), Layer: uint8(e.Layer)}] = set
+	}
+	for k, g := range img.Ports {
+		r.ports[state.RawPortKey{Set: k.Set, Protocol: uint8(k.Protocol), Port: k.Port}] = state.RawGrant{Rule: g.Rule, Processes: g.Processes}
+	}
+	for k, rule := range img.Processes {
+		r.processes[state.RawProcessKey{Set: k.Set, Program: k.Program}] = rule
+	}
+	for a, class := range img.Peers {
+		r.peers[state.AddrKey(a)] = class
+	}
+	// IPv4 lives inside ::/0 here: without an entry of its own, an IPv6 block
+	// shorter than /96 would reach into it.
+	r.prefixes[prefixKey(netip.PrefixFrom(netip.IPv4Unspecified(), 0))] = compile.ClassNone
+	for p, class := range img.Prefixes {
+		r.prefixes[prefixKey(p)] = class
+	}
+	for path, id := range img.Paths {
+		r.paths[pathKey(path)] = id
+	}
+	for f, id := range want.Files {
+		r.programs[state.RawProgram{Container: f.Container, Ino: f.Ino, Dev: f.Dev}] = id
+	}
+	for _, c := range want.Containers {
+		r.resolved[c] = 1
+	}
+	return r
+}
+
+func lowerRuleSet(rs compile.RuleSet) state.RawRuleset {
+	out := state.RawRuleset{
+		Privileges:     uint8(rs.Privileges),
+		PrivilegesRule: rs.PrivilegesRule,
+		Audit:          rs.Audit,
+	}
+	for dir := range rs.Isolated {
+		for layer := range rs.Isolated[dir] {
+			out.AnyPeer[dir*2+layer] = rs.AnyPeer[dir][layer]
+			out.Isolated[dir*2+layer] = flag(rs.Isolated[dir][layer])
+		}
+		out.ErrnoResponse[dir] = flag(rs.Errno[dir])
+	}
+	return out
+}
+
+func flag(b bool) uint8 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func prefixKey(p netip.Prefix) state.RawPrefix {
+	bits := p.Bits()
+	if p.Addr().Is4() {
+		bits += 96
+	}
+	return state.RawPrefix{Len: uint32(bits), Addr: state.AddrKey(p.Masked().Addr())}
+}
+
+// pathKey is path, zero-padded; manifests allow no path that does not fit.
+func pathKey(path string) state.RawPathKey {
+	var k state.RawPathKey
+	copy(k.Path[:], path)
+	return k
+}

@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package datapath is the agent's hold on the kernel: it installs the programs,
+// brings the policy maps to a compile.Image, finds the files that process rules
+// name, and reads flows and events. It speaks ids and addresses; package engine
+// gives them names.
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sluice-io/sluice/bpf/cred"
+	"github.com/sluice-io/sluice/bpf/door"
+	"github.com/sluice-io/sluice/bpf/gate"
+	"github.com/sluice-io/sluice/bpf/process"
+	"github.com/sluice-io/sluice/bpf/sock"
+	"github.com/sluice-io/sluice/bpf/state"
+)
+
+// ErrNoFit says that a kernel map has no room for the change. The maps mean what
+// they meant before.
+var ErrNoFit = errors.New("does not fit into the kernel's maps")
+
+// Config says where the instance lives and how large its maps are.
+type Config struct {
+	BPFFS string // pin folder; a bpf filesystem is mounted there if there is none
+	Sizes state.Sizes
+	Flows door.Config
+}
+
+// Datapath is one instance's kernel side. It is not safe for concurrent use, but
+// for the readers (Flows, Watch, Counters). The caller must Close it; enforcement
+// stays.
+type Datapath struct {
+	state  *state.State
+	tables tables
+}
+
+// Open installs programs and maps, or adopts and updates those that are pinned.
+// Flows, identities and verdicts are kept.
+func Open(c Config) (*Datapath, error) {
+	if err := mountBPF(c.BPFFS); err != nil {
+		return nil, err
+	}
+	s, err := state.Create(state.Dir(c.BPFFS), c.Sizes)
+	if err != nil {
+		return nil, err
+	}
+	d := &Datapath{state: s}
+	for _, install := range []func() error{
+		func() error { return process.Install(s) },
+		func() error { return sock.Install(s, c.Flows) },
+		func() error { return door.Install(s, c.Flows) },
+		func() error { return d.tables.open(s) },
+	} {
+		if err := install(); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+// State gives the maps, for registering pods.
+func (d *Datapath) State() *state.State { return d.state }
+
+// Close lets go of the maps; pins and enforcement stay.
+func (d *Datapath) Close() error { return d.state.Close() }
+
+// WatchPrivileges attaches or detaches the program on every system call.
+func (d *Datapath) WatchPrivileges(on bool) error {
+	if on {
+		return cred.Attach(d.state)
+	}
+	return cred.Detach(d.state.Dir)
+}
+
+// Uninstall removes every pin under dir, and with them what is attached, and
+// unmounts the bpf filesystem if the folder is its root. Nothing there is no error.
+func Uninstall(dir string) error {
+	if _, err := os.Stat(filepath.Join(dir, "maps")); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	keys, err := os.ReadDir(filepath.Join(dir, "pods"))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("list pods: %w", err)
+	}
+	var errs []error
+	for _, k := range keys {
+		errs = append(errs, gate.Detach(state.Dir(dir), k.Name()))
+	}
+	for _, sub := range []string{"links", "progs", "maps", "pods"} {
+		errs = append(errs, clear(filepath.Join(dir, sub)))
+	}
+	errs = append(errs, unmountBPF(dir))
+	return errors.Join(errs...)
+}
+
+// clear removes a folder of pins.
+func clear(dir string) error {
+	if err := os.RemoveAll(dir); err != nil {
+		return fmt.Errorf("remove pins: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/asm"
+
+	"github.com/sluice-io/sluice/bpf/cred"
+	"github.com/sluice-io/sluice/bpf/door"
+	"github.com/sluice-io/sluice/bpf/process"
+	"github.com/sluice-io/sluice/bpf/sock"
+	"github.com/sluice-io/sluice/bpf/state"
+)
+
+// Capability is one thing that a node's kernel may give.
+type Capability struct {
+	Name     string
+	Gives    string // what Sluice does with it
+	Without  string // what is missing without it
+	Required bool   // without it the agent does not start
+	Err      error  // why the kernel refuses it; nil: it is there
+}
+
+// Probe tries to load every capability, on maps of its own that go again, and says
+// what the kernel answered. No version is asked.
+func Probe() []Capability {
+	s, err := state.New()
+	if err != nil {
+		return []Capability{{Name: "maps", Gives: "everything", Required: true, Err: err}}
+	}
+	defer s.Close()
+	return []Capability{
+		{
+			Name: "tcx", Gives: "pod door: every frame of a pod is denied or allowed", Required: true,
+			Err: load(func() (*ebpf.Collection, error) { return door.Load(s, door.Config{}) }),
+		}, {
+			Name: "cgroup sockets", Gives: "socket point: process rules, EPERM for WorkloadPolicy denials", Required: true,
+			Err: load(func() (*ebpf.Collection, error) { return sock.Load(s, door.Config{}) }),
+		}, {
+			Name: "process tracepoints", Gives: "process records; a setuid, setgid or file-capability exec is killed", Required: true,
+			Err: load(func() (*ebpf.Collection, error) { return process.Load(s) }),
+		}, {
+			Name: "sys_exit tracepoint", Gives: "a uid, gid or capability gain by any system call is killed",
+			Without: "such a gain is seen at the next exec only",
+			Err:     load(func() (*ebpf.Collection, error) { return cred.Load(s) }),
+		}, {
+			Name: "netfilter", Gives: "judging after DNAT (not used by this version)",
+			Without: "addresses are judged as they were dialled",
+			Err:     try(ebpf.ProgramSpec{Type: ebpf.Netfilter, AttachType: ebpf.AttachNetfilter}, 1),
+		}, {
+			Name: "BPF LSM", Gives: "full tier: acts are prevented (not used by this version)",
+			Without: "no-LSM tier: gains of privilege are killed, not prevented",
+			Err:     try(ebpf.ProgramSpec{Type: ebpf.LSM, AttachType: ebpf.AttachLSMMac, AttachTo: "file_open"}, 0),
+		},
+	}
+}
+
+func load(f func() (*ebpf.Collection, error)) error {
+	c, err := f()
+	if err != nil {
+		return err
+	}
+	c.Close()
+	return nil
+}
+
+// try loads a program that returns at once.
+func try(spec ebpf.ProgramSpec, ret int32) error {
+	spec.License = "GPL"
+	spec.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, ret), asm.Return()}
+	p, err := ebpf.NewProgramWithOptions(&spec, ebpf.ProgramOptions{LogDisabled: true})
+	if err != nil {
+		return fmt.Errorf("load: %w", err)
+	}
+	return p.Close()
+}
+
+// Reason is the kernel's answer on one line.
+func (c *Capability) Reason() string {
+	var v *ebpf.VerifierError
+	if errors.As(c.Err, &v) {
+		return v.Cause.Error()
+	}
+	if c.Err != nil {
+		line, _, _ := strings.Cut(c.Err.Error(), "\n")
+		return line
+	}
+	return ""
+}

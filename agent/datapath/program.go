@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package datapath
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/sluice-io/sluice/bpf/state"
+)
+
+// Container is a container that the kernel saw begin.
+type Container struct {
+	ID        uint64 // cgroup id
+	Slot, Pod uint32
+	pid       uint32 // of its first process
+	mntNS     uint32
+	lastMount uint64
+}
+
+// Containers lists the containers that the kernel knows.
+func (d *Datapath) Containers() ([]Container, error) {
+	var id uint64
+	var c state.RawContainer
+	var list []Container
+	it := d.state.Containers.Iterate()
+	for it.Next(&id, &c) {
+		list = append(list, Container{ID: id, Slot: c.Slot, Pod: c.Pod, pid: c.Pid, mntNS: c.MntNs, lastMount: c.LastMount})
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("list containers: %w", err)
+	}
+	return list, nil
+}
+
+// Resolution is what a path leads to inside a container. File is zero if there is
+// nothing, or nothing that the container began with.
+type Resolution struct {
+	File File
+	Path string // with symlinks resolved, inside the container
+	Why  string // why File is zero
+}
+
+// ErrGone says that a container has no process left through which its files could
+// be reached.
+var ErrGone = errors.New("no process of the container is left")
+
+// Resolver looks paths up inside one container. The caller must Close it.
+type Resolver struct {
+	container Container
+	root      int
+}
+
+// OpenContainer reaches a container's root through one of its processes.
+func OpenContainer(c Container, cgroup string) (*Resolver, error) {
+	pids := append([]string{strconv.Itoa(int(c.pid))}, procs(cgroup)...)
+	for _, pid := range pids {
+		ns, err := os.Readlink("/proc/" + pid + "/ns/mnt")
+		if err != nil || ns != fmt.Sprintf("mnt:[%d]", c.mntNS) {
+			continue
+		}
+		root, err := unix.Open("/proc/"+pid+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err == nil {
+			return &Resolver{c, root}, nil
+		}
+	}
+	return nil, ErrGone
+}
+
+// Close lets go of the container's root.
+func (r *Resolver) Close() error { return unix.Close(r.root) }
+
+// Resolve follows path from the container's root. A file behind a mount that was
+// made after the container began is not the container's.
+func (r *Resolver) Resolve(path string) Resolution {
+	fd, err := unix.Openat2(r.root, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
+	if err != nil {
+		return Resolution{Why: fmt.Sprintf("%s: %v", path, err)}
+	}
+	defer unix.Close(fd)
+	var st unix.Statx_t
+	const mask = unix.STATX_BASIC_STATS | unix.STATX_MNT_ID_UNIQUE
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, mask, &st); err != nil {
+		return Resolution{Why: fmt.Sprintf("stat %s: %v", path, err)}
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+		return Resolution{Why: path + " is not a regular file"}
+	}
+	if r.container.lastMount != 0 && st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 && st.Mnt_id > r.container.lastMount {
+		return Resolution{Why: path + " lies on a mount made after the container began"}
+	}
+	if why := script(fd); why != "" {
+		return Resolution{Why: path + " " + why}
+	}
+	at, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		at = path
+	}
+	return Resolution{Path: at, File: File{
+		Container: r.container.ID,
+		Ino:       st.Ino,
+		Dev:       st.Dev_major<<20 | st.Dev_minor,
+	}}
+}
+
+// script tells why a script cannot be matched; "" for a program of its own. The
+// kernel runs a script's interpreter, and shows no hook the script without LSM.
+func script(fd int) string {
+	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	head, err := bufio.NewReaderSize(f, 16).Peek(2)
+	if err == nil && string(head) == "#!" {
+		return "is a script: without BPF LSM only its interpreter can be told"
+	}
+	return ""
+}
+
+// procs lists the processes of a cgroup.
+func procs(cgroup string) []string {
+	if cgroup == "" {
+		return nil
+	}
+	b, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
+	if err != nil {
+		return nil
+	}
+	return strings.Fields(string(b))
+}
+
+// kernfsHandle is FILEID_KERNFS (include/linux/exportfs.h).
+const kernfsHandle = 0xfe
+
+// CgroupPath finds the folder of a cgroup v2 id under root, fs.ErrNotExist if it
+// is gone.
+func CgroupPath(root string, id uint64) (string, error) {
+	mount, err := unix.Open(root, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return "", fmt.Errorf("open cgroup root: %w", err)
+	}
+	defer unix.Close(mount)
+	var b [8]byte
+	for i := range b {
+		b[i] = byte(id >> (8 * i))
+	}
+	fd, err := unix.OpenByHandleAt(mount, unix.NewFileHandle(kernfsHandle, b[:]), unix.O_PATH|unix.O_CLOEXEC)
+	if err != nil {
+		return "", fmt.Errorf("find cgroup %d: %w", id, errors.Join(err, fs.ErrNotExist))
+	}
+	defer unix.Close(fd)
+	path, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
+	if err != nil {
+		return "", fmt.Errorf("find cgroup %d: %w", id, err)
+	}
+	return path, nil
+}
+
+// CgroupTree lists the ids of a cgroup and all below it: inode numbers of their
+// folders.
+func CgroupTree(path string) ([]uint64, error) {
+	var ids []uint64
+	err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		var st unix.Stat_t
+		if err := unix.Stat(p, &st); err != nil {
+			return fmt.Errorf("stat cgroup %s: %w", p, err)
+		}
+		ids = append(ids, st.Ino)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list cgroups: %w", err)
+	}
+	return ids, nil
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// Package engine joins objects, pods and kernel: it keeps what the kernel does
+// equal to what the objects ask, for every pod attached here, and gives names to
+// what the kernel reports.
+package engine
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/sluice-io/sluice/agent/api"
+	"github.com/sluice-io/sluice/agent/datapath"
+	"github.com/sluice-io/sluice/agent/journal"
+	"github.com/sluice-io/sluice/agent/rpc"
+	"github.com/sluice-io/sluice/policy"
+	"github.com/sluice-io/sluice/policy/compile"
+)
+
+// Config is what an Engine needs to know of its node.
+type Config struct {
+	Version    string
+	Node       string
+	StateDir   string
+	CgroupRoot string // cgroup2 folder under which pods live
+}
+
+// Engine is the agent's core. Its methods may be called from any goroutine.
+type Engine struct {
+	cfg      Config
+	log      *slog.Logger
+	dp       *datapath.Datapath
+	records  *rpc.Attachments
+	journal  *journal.Journal
+	names    *names
+	problems func() []string
+
+	mu       sync.Mutex // held while the kernel is being changed
+	compiler *compile.Compiler
+	ids      *compile.IDs
+	cluster  *policy.Cluster
+	pods     map[string]*pod // by attachment key
+	files    *files
+
+	view  view // what readers see, replaced as a whole
+	again chan struct{}
+
+	totals eventTotals
+}
+
+// New joins the parts. problems tells what is wrong with the manifests. Call
+// Adopt, then Apply, then Run.
+func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, problems func() []string, log *slog.Logger) (*Engine, error) {
+	records, err := rpc.OpenAttachments(cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	ids := new(compile.IDs)
+	b, err := os.ReadFile(filepath.Join(cfg.StateDir, idsFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, fmt.Errorf("read ids: %w", err)
+	default:
+		if err := json.Unmarshal(b, ids); err != nil {
+			return nil, fmt.Errorf("decode ids: %w", err)
+		}
+	}
+	return &Engine{
+		cfg: cfg, log: log, dp: dp, records: records, journal: j, problems: problems,
+		names:    newNames(dp),
+		compiler: compile.New(ids),
+		ids:      ids,
+		cluster:  &policy.Cluster{},
+		pods:     make(map[string]*pod),
+		files:    newFiles(cfg.CgroupRoot),
+		again:    make(chan struct{}, 1),
+		totals:   eventTotals{byKind: make(map[[2]string]uint64)},
+	}, nil
+}
+
+// idsFile holds compile.IDs between runs, so that what has not changed keeps its
+// ids and no connection is judged anew.
+const idsFile = "ids.json"
+
+// Run repeats what has to be repeated until ctx ends: programs of new containers
+// are looked up, what a change has retired is cleared.
+func (e *Engine) Run(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-e.again:
+			e.mu.Lock()
+			err := e.realise()
+			e.mu.Unlock()
+			if err != nil {
+				e.log.Error("repeat", "error", err)
+			}
+		}
+	}
+}
+
+// later asks Run for another round.
+func (e *Engine) later() {
+	select {
+	case e.again <- struct{}{}:
+	default:
+	}
+}
+
+// Apply brings the objects of c into force on every pod here. If they do not fit
+// the kernel keeps what it had, and the error wraps api.ErrNoFit.
+func (e *Engine) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	before := e.cluster
+	e.cluster = c
+	e.files.retry()
+	if err := e.realise(); err != nil {
+		e.cluster = before
+		if undo := e.realise(); undo != nil {
+			err = errors.Join(err, fmt.Errorf("go back to the objects before: %w", undo))
+		}
+		if errors.Is(err, datapath.ErrNoFit) {
+			return rpc.PutReply{}, fmt.Errorf("%w: %w", api.ErrNoFit, err)
+		}
+		return rpc.PutReply{}, err
+	}
+	e.later()
+	reply := rpc.PutReply{Revision: e.view.next(), State: "enforced", Pods: len(e.pods)}
+	if len(e.degraded()) > 0 {
+		reply.State = "degraded"
+	}
+	return reply, nil
+}
+
+// realise makes the kernel equal to e.cluster and e.pods. e.mu is held.
+func (e *Engine) realise() (err error) {
+	defer func() { e.view.fail(err) }()
+	if err := e.forgetGone(); err != nil {
+		return err
+	}
+	cluster, local := e.merged()
+	sets, err := e.files.resolve(e.dp, pathsOf(cluster), e.live)
+	if err != nil {
+		return err
+	}
+	img, err := e.compiler.Compile(compile.Input{Cluster: cluster, Local: local, Programs: sets})
+	if err != nil {
+		return fmt.Errorf("compile policies: %w", err)
+	}
+	if err := e.saveIDs(); err != nil {
+		return err
+	}
+	// Watching begins before the first pod is switched and ends after the last.
+	watch := wantsPrivileges(img)
+	if watch {
+		if err := e.dp.WatchPrivileges(true); err != nil {
+			return err
+		}
+	}
+	files, containers := e.files.programs(img.Programs)
+	want := datapath.Desired{Image: img, Rules: e.assignments(img), Files: files, Containers: containers}
+	if err := e.dp.Apply(want); err != nil {
+		return err
+	}
+	if !watch {
+		if err := e.dp.WatchPrivileges(false); err != nil {
+			return err
+		}
+	}
+	for _, p := range e.pods {
+		p.realised = true
+	}
+	e.publish(cluster, img)
+	return nil
+}
+
+func wantsPrivileges(img *compile.Image) bool {
+	for _, id := range img.Pods {
+		if img.RuleSets[id].Privileges != compile.ActionIgnore {
+			return true
+		}
+	}
+	return false
+}
+
+// saveIDs stores the ids before the kernel learns them: an id must not be given to
+// another content after a crash.
+func (e *Engine) saveIDs() error {
+	b, err := json.Marshal(e.ids)
+	if err != nil {
+		return fmt.Errorf("encode ids: %w", err)
+	}
+	path := filepath.Join(e.cfg.StateDir, idsFile)
+	if old, err := os.ReadFile(path); err == nil && string(old) == string(b) {
+		return nil
+	}
+	if err := os.WriteFile(path+".tmp", b, 0o600); err != nil {
+		return fmt.Errorf("store ids: %w", err)
+	}
+	if err := os.Rename(path+".tmp", path); err != nil {
+		return fmt.Errorf("store ids: %w", err)
+	}
+	return nil
+}
+
+// pathsOf lists the paths that process rules name.
+func pathsOf(c *policy.Cluster) []string {
+	seen := make(map[string]bool)
+	var paths []string
+	for _, p := range c.WorkloadPolicies {
+		for _, rules := range p.Rules {
+			for _, r := range rules {
+				for _, proc := range r.Processes {
+					if !seen[proc.Path] {
+						seen[proc.Path] = true
+						paths = append(paths, proc.Path)
+					}
+				}
+			}
+		}
+	}
+	return paths
+}

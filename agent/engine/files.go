@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/sluice-io/sluice/agent/datapath"
+)
+
+// files remembers which file each process path is in each container. A path is
+// looked up once, when the container begins or a rule first names it: a file that
+// the pod puts there later is not the file that was meant.
+type files struct {
+	cgroupRoot string
+	containers map[uint64]map[string]datapath.Resolution
+	sets       [][]string // sets of paths that are one file, as last resolved
+	members    []member
+
+	mu    sync.Mutex
+	notes map[string]string // by path, for readers
+}
+
+// member is a file and the index of its paths in sets.
+type member struct {
+	file datapath.File
+	set  int
+}
+
+func newFiles(cgroupRoot string) *files {
+	return &files{cgroupRoot: cgroupRoot, containers: make(map[uint64]map[string]datapath.Resolution)}
+}
+
+// retry makes the next resolve look again for what was not there.
+func (f *files) retry() {
+	for _, paths := range f.containers {
+		for path, r := range paths {
+			if r.File == (datapath.File{}) {
+				delete(paths, path)
+			}
+		}
+	}
+}
+
+// resolve looks every path up in every container that live lets through, and
+// gives the sets of paths that turned out to be one file.
+func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapath.Container) bool) ([][]string, error) {
+	list, err := dp.Containers()
+	if err != nil {
+		return nil, err
+	}
+	now := make(map[uint64]map[string]datapath.Resolution, len(list))
+	for _, c := range list {
+		if live(c) {
+			if known := f.lookup(c, paths); known != nil {
+				now[c.ID] = known
+			}
+		}
+	}
+	f.containers = now
+	f.group(paths)
+	f.describe(paths)
+	return f.sets, nil
+}
+
+// lookup resolves the paths in one container, nil if it cannot be reached yet.
+func (f *files) lookup(c datapath.Container, paths []string) map[string]datapath.Resolution {
+	known := f.containers[c.ID]
+	if known == nil {
+		known = make(map[string]datapath.Resolution)
+	}
+	missing := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { _, ok := known[p]; return ok })
+	if len(missing) == 0 {
+		return known
+	}
+	cgroup, err := datapath.CgroupPath(f.cgroupRoot, c.ID)
+	if err != nil {
+		cgroup = ""
+	}
+	r, err := datapath.OpenContainer(c, cgroup)
+	if errors.Is(err, datapath.ErrGone) {
+		return f.containers[c.ID]
+	}
+	defer r.Close()
+	for _, p := range missing {
+		known[p] = r.Resolve(p)
+	}
+	return known
+}
+
+// group finds the paths that are one file in some container.
+func (f *files) group(paths []string) {
+	index := make(map[string]int)
+	f.sets, f.members = nil, nil
+	for _, known := range f.containers {
+		byFile := make(map[datapath.File][]string)
+		for _, p := range paths {
+			if r, ok := known[p]; ok && r.File != (datapath.File{}) {
+				byFile[r.File] = append(byFile[r.File], p)
+			}
+		}
+		for file, set := range byFile {
+			slices.Sort(set)
+			id := strings.Join(set, "\x00")
+			i, ok := index[id]
+			if !ok {
+				i = len(f.sets)
+				index[id] = i
+				f.sets = append(f.sets, set)
+			}
+			f.members = append(f.members, member{file, i})
+		}
+	}
+}
+
+// programs gives each file its program id, the ids given by set, and lists the
+// containers that are complete.
+func (f *files) programs(ids []uint32) (map[datapath.File]uint32, []uint64) {
+	out := make(map[datapath.File]uint32, len(f.members))
+	for _, m := range f.members {
+		if m.set < len(ids) && ids[m.set] != 0 {
+			out[m.file] = ids[m.set]
+		}
+	}
+	containers := make([]uint64, 0, len(f.containers))
+	for id := range f.containers {
+		containers = append(containers, id)
+	}
+	return out, containers
+}
+
+// status tells in words where a path led.
+func (f *files) status(path string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.notes[path]
+}
+
+// describe renews what status tells.
+func (f *files) describe(paths []string) {
+	notes := make(map[string]string, len(paths))
+	for _, p := range paths {
+		notes[p] = f.note(p)
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.notes = notes
+}
+
+// note tells in words where a path led, for status.
+func (f *files) note(path string) string {
+	var notes []string
+	for _, known := range f.containers {
+		r, ok := known[path]
+		n := r.Why
+		if ok && n == "" {
+			n = path + " is " + r.Path
+		}
+		if ok && !slices.Contains(notes, n) {
+			notes = append(notes, n)
+		}
+	}
+	slices.Sort(notes)
+	return strings.Join(notes, "; ")
+}

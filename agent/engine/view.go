@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"maps"
+	"net/netip"
+	"sync"
+
+	"github.com/sluice-io/sluice/agent/rpc"
+	"github.com/sluice-io/sluice/policy"
+	"github.com/sluice-io/sluice/policy/compile"
+)
+
+// snapshot is what is in force, for readers. It is not changed once published.
+type snapshot struct {
+	revision uint64
+	cluster  *policy.Cluster
+	pods     map[uint32]*pod // by pod id
+	addrs    map[netip.Addr]policy.PodKey
+	selected map[policy.PodKey][]policy.Ref
+}
+
+// view holds the latest snapshot and what must outlive it: the names of rules and
+// pods that flows and events still speak of.
+type view struct {
+	mu       sync.RWMutex
+	now      snapshot
+	revision uint64
+	rules    map[uint32]policy.RuleRef
+	former   map[uint32]podName
+	failure  error // of the last round, nil if all is in force
+}
+
+type podName struct {
+	key policy.PodKey
+	ips []netip.Addr
+}
+
+func (v *view) load() snapshot {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	return v.now
+}
+
+// next counts a change that is in force.
+func (v *view) next() uint64 {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.revision++
+	v.now.revision = v.revision
+	return v.revision
+}
+
+// fail notes how the last round ended.
+func (v *view) fail(err error) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.failure = err
+}
+
+func (v *view) rule(id uint32) *rpc.Rule {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	r, ok := v.rules[id]
+	if !ok {
+		return nil
+	}
+	return &rpc.Rule{Kind: string(r.Policy.Kind), Namespace: r.Policy.Namespace, Name: r.Policy.Name, Index: r.Index}
+}
+
+func (v *view) pod(id uint32) podName {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	if p, ok := v.now.pods[id]; ok {
+		return podName{p.key(), p.IPs}
+	}
+	return v.former[id]
+}
+
+// publish makes what was just applied visible.
+func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
+	s := snapshot{
+		cluster:  c,
+		pods:     make(map[uint32]*pod, len(e.pods)),
+		addrs:    make(map[netip.Addr]policy.PodKey),
+		selected: img.Selected,
+	}
+	for _, p := range e.pods {
+		copied := *p
+		s.pods[p.PodID] = &copied
+	}
+	for key, p := range c.Pods {
+		if p.HostNetwork {
+			continue
+		}
+		for _, a := range p.IPs {
+			s.addrs[a] = key
+		}
+	}
+	v := &e.view
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.rules == nil {
+		v.rules = make(map[uint32]policy.RuleRef)
+		v.former = make(map[uint32]podName)
+	}
+	for id, p := range v.now.pods {
+		if _, still := s.pods[id]; !still {
+			v.former[id] = podName{p.key(), p.IPs}
+		}
+	}
+	trim(v.former)
+	trim(v.rules)
+	maps.Copy(v.rules, img.Rules)
+	s.revision = v.revision
+	v.now = s
+}
+
+// maxFormer bounds the names kept of what is gone.
+const maxFormer = 65536
+
+// trim forgets everything but the present once too much has gathered; names of the
+// present are added again right after.
+func trim[V any](m map[uint32]V) {
+	if len(m) > maxFormer {
+		clear(m)
+	}
+}
