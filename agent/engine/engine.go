@@ -30,17 +30,17 @@ type Config struct {
 	Node       string
 	StateDir   string
 	CgroupRoot string // cgroup2 folder under which pods live
+	NoSyscalls bool   // never attach to every system call
 }
 
 // Engine is the agent's core. Its methods may be called from any goroutine.
 type Engine struct {
-	cfg      Config
-	log      *slog.Logger
-	dp       *datapath.Datapath
-	records  *rpc.Attachments
-	journal  *journal.Journal
-	names    *names
-	problems func() []string
+	cfg     Config
+	log     *slog.Logger
+	dp      *datapath.Datapath
+	records *rpc.Attachments
+	journal *journal.Journal
+	names   *names
 
 	mu       sync.Mutex // held while the kernel is being changed
 	compiler *compile.Compiler
@@ -55,9 +55,8 @@ type Engine struct {
 	totals eventTotals
 }
 
-// New joins the parts. problems tells what is wrong with the manifests. Call
-// Adopt, then Apply, then Run.
-func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, problems func() []string, log *slog.Logger) (*Engine, error) {
+// New joins the parts. Call Adopt, then Apply, then Run.
+func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger) (*Engine, error) {
 	records, err := rpc.OpenAttachments(cfg.StateDir)
 	if err != nil {
 		return nil, err
@@ -74,7 +73,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, problems func() 
 		}
 	}
 	return &Engine{
-		cfg: cfg, log: log, dp: dp, records: records, journal: j, problems: problems,
+		cfg: cfg, log: log, dp: dp, records: records, journal: j,
 		names:    newNames(dp),
 		compiler: compile.New(ids),
 		ids:      ids,
@@ -161,7 +160,7 @@ func (e *Engine) realise() (err error) {
 		return err
 	}
 	// Watching begins before the first pod is switched and ends after the last.
-	watch := wantsPrivileges(img)
+	watch := wantsPrivileges(img) && !e.cfg.NoSyscalls
 	if watch {
 		if err := e.dp.WatchPrivileges(true); err != nil {
 			return err

@@ -97,6 +97,9 @@ func (k *kernel) install(t *testing.T, c *policytest.Case, img *compile.Image) {
 			must(t, k.dp.State().Register(&p))
 			k.pods[key] = p
 		}
+		for _, a := range p.Addrs { // a pod that shared it may have left meanwhile
+			must(t, k.dp.State().Owners.Put(state.AddrKey(a), p.Slot))
+		}
 		want.Rules[p.Slot] = state.RawAssignment{Pod: p.ID, Ruleset: img.Pods[key]}
 	}
 	must(t, k.dp.Apply(want))

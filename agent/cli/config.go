@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package cli
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"slices"
+
+	"github.com/spf13/pflag"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	kjson "sigs.k8s.io/json"
+	"sigs.k8s.io/yaml"
+)
+
+const (
+	configKind       = "AgentConfiguration"
+	configAPIVersion = "sluice.dev/v1alpha1"
+)
+
+// AgentConfig is everything that `sluice agent` can be told. A number of 0 leaves
+// the default of what it sizes.
+type AgentConfig struct {
+	Manifests  string     `json:"manifests"`  // watched folder; empty: none
+	Socket     string     `json:"socket"`     // of the API
+	BPFFS      string     `json:"bpffs"`      // folder of the pins
+	StateDir   string     `json:"stateDir"`   // records of pods, objects that were PUT
+	CgroupRoot string     `json:"cgroupRoot"` // empty: found in mountinfo
+	NodeName   string     `json:"nodeName"`
+	Disable    []string   `json:"disable"` // optional enforcement points
+	LogLevel   slog.Level `json:"logLevel"`
+	LogFormat  string     `json:"logFormat"` // text or json
+	Version    string     `json:"-"`
+
+	Maps       MapSizes   `json:"maps"`
+	FlowQuotas FlowQuotas `json:"flowQuotas"`
+	Timeouts   Timeouts   `json:"timeouts"`
+}
+
+// MapSizes are the most entries that the kernel maps of a node hold.
+type MapSizes struct {
+	Flows     uint32 `json:"flows"`
+	Processes uint32 `json:"processes"`
+	Addresses uint32 `json:"addresses"` // of pods, exact
+	Prefixes  uint32 `json:"prefixes"`  // of IP blocks
+	Edges     uint32 `json:"edges"`     // rule set and peer
+	Ports     uint32 `json:"ports"`     // port and program of an edge
+}
+
+// FlowQuotas are the most flows of one pod, by state.
+type FlowQuotas struct {
+	HalfOpen uint32 `json:"halfOpen"` // no reply yet
+	Open     uint32 `json:"open"`
+	Denied   uint32 `json:"denied"`
+}
+
+// Timeouts say how long a flow may be idle before the kernel ends it.
+type Timeouts struct {
+	TCP struct {
+		HalfOpen metav1.Duration `json:"halfOpen"`
+		Open     metav1.Duration `json:"open"`
+		Closing  metav1.Duration `json:"closing"` // after a FIN or RST
+	} `json:"tcp"`
+	UDP struct {
+		HalfOpen metav1.Duration `json:"halfOpen"` // no reply yet
+		Open     metav1.Duration `json:"open"`
+	} `json:"udp"`
+	Other  metav1.Duration `json:"other"`
+	Denied metav1.Duration `json:"denied"`
+}
+
+// load fills the configuration: flags and environment over the file over the
+// defaults. cfg holds what flags says when it is called.
+func (cfg *AgentConfig) load(path string, flags *pflag.FlagSet) error {
+	if path != "" {
+		given := make(map[*pflag.Flag]string)
+		flags.Visit(func(f *pflag.Flag) { given[f] = f.Value.String() })
+		disable := slices.Clone(cfg.Disable) // the file is read into cfg
+		if err := cfg.readFile(path); err != nil {
+			return err
+		}
+		for f, value := range given {
+			if f.Name == "disable" { // a list flag would add to what is there
+				cfg.Disable = disable
+			} else if err := f.Value.Set(value); err != nil {
+				return fmt.Errorf("--%s: %w", f.Name, err)
+			}
+		}
+	}
+	if cfg.NodeName == "" {
+		host, err := os.Hostname()
+		if err != nil {
+			return fmt.Errorf("find node name: %w; set --node-name", err)
+		}
+		cfg.NodeName = host
+	}
+	return cfg.validate()
+}
+
+func (cfg *AgentConfig) readFile(path string) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return fmt.Errorf("read configuration: %w", err)
+	}
+	file := struct {
+		metav1.TypeMeta `json:",inline"`
+		*AgentConfig    `json:",inline"`
+	}{AgentConfig: cfg}
+	if data, err = yaml.YAMLToJSONStrict(data); err != nil {
+		return fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	unknown, err := kjson.UnmarshalStrict(data, &file)
+	if err := errors.Join(append(unknown, err)...); err != nil {
+		return fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	if file.Kind != configKind || file.APIVersion != configAPIVersion {
+		return fmt.Errorf("read configuration %s: write kind: %s and apiVersion: %s", path, configKind, configAPIVersion)
+	}
+	return nil
+}
+
+func (cfg *AgentConfig) validate() error {
+	var errs []error
+	if cfg.LogFormat != "text" && cfg.LogFormat != "json" {
+		errs = append(errs, fmt.Errorf("--log-format: %q: write text or json", cfg.LogFormat))
+	}
+	for flag, value := range map[string]string{"socket": cfg.Socket, "bpffs": cfg.BPFFS, "state-dir": cfg.StateDir} {
+		if value == "" {
+			errs = append(errs, fmt.Errorf("--%s: must not be empty", flag))
+		}
+	}
+	t := &cfg.Timeouts
+	for field, value := range map[string]metav1.Duration{
+		"tcp.halfOpen": t.TCP.HalfOpen, "tcp.open": t.TCP.Open, "tcp.closing": t.TCP.Closing,
+		"udp.halfOpen": t.UDP.HalfOpen, "udp.open": t.UDP.Open, "other": t.Other, "denied": t.Denied,
+	} {
+		if value.Duration < 0 {
+			errs = append(errs, fmt.Errorf("timeouts.%s: %s: must not be negative", field, value.Duration))
+		}
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package store
+
+import (
+	"bytes"
+	"maps"
+	"slices"
+
+	"github.com/sluice-io/sluice/policy"
+	"github.com/sluice-io/sluice/policy/manifest"
+)
+
+// view is one state of all objects. It is never changed once made.
+type view struct {
+	objects  map[policy.Ref]owned
+	problems []Problem
+}
+
+// owned is an object and the manifest that it comes from, if any.
+type owned struct {
+	*manifest.Object
+	file string
+}
+
+// resolve puts the sources together. Of one object in two places the first is in
+// force: what was PUT before manifests, manifests by name. (A PUT of an object
+// that a manifest owns is refused, so this is also the order in time.)
+func (s *Store) resolve(puts map[policy.Ref]*manifest.Object) *view {
+	v := &view{objects: make(map[policy.Ref]owned)}
+	for ref, o := range puts {
+		v.objects[ref] = owned{Object: o}
+	}
+	v.problems = append(v.problems, s.broken...)
+	v.problems = append(v.problems, s.folder.problems...)
+	for _, f := range s.folder.files {
+		v.problems = append(v.problems, f.problems...)
+		for _, o := range f.objects {
+			first, taken := v.objects[o.Ref]
+			if !taken {
+				v.objects[o.Ref] = owned{o.Object, f.name}
+				continue
+			}
+			from := "it was applied over the API"
+			if first.file != "" {
+				from = "it stands in " + first.file
+			}
+			v.problems = append(v.problems, Problem{f.name, o.document, "metadata.name",
+				o.Ref.String() + " is refused: " + from + " already; remove one of the two"})
+		}
+	}
+	return v
+}
+
+// sameObjects is true if both views would give the same Cluster.
+func (v *view) sameObjects(o *view) bool {
+	return maps.EqualFunc(v.objects, o.objects, func(a, b owned) bool {
+		return a.Object == b.Object || bytes.Equal(a.JSON, b.JSON)
+	})
+}
+
+func (v *view) cluster() *policy.Cluster {
+	c := &policy.Cluster{
+		Namespaces: make(map[string]policy.Namespace),
+		Pods:       make(map[policy.PodKey]policy.Pod),
+	}
+	for _, o := range v.objects {
+		switch value := o.Value.(type) {
+		case policy.Namespace:
+			c.Namespaces[value.Name] = value
+		case policy.Pod:
+			c.Pods[value.PodKey] = value
+		case *policy.NetworkPolicy:
+			c.NetworkPolicies = append(c.NetworkPolicies, value)
+		case *policy.WorkloadPolicy:
+			c.WorkloadPolicies = append(c.WorkloadPolicies, value)
+		}
+	}
+	slices.SortFunc(c.NetworkPolicies, func(a, b *policy.NetworkPolicy) int { return a.Ref().Compare(b.Ref()) })
+	slices.SortFunc(c.WorkloadPolicies, func(a, b *policy.WorkloadPolicy) int { return a.Ref().Compare(b.Ref()) })
+	return c
+}
