@@ -318,6 +318,7 @@ static __noinline int visit(struct __sk_buff *skb, struct visit *v)
 	if (!r)
 		return drop(REASON_CLOSED);
 	*(__u64 *)&v->rules = *(volatile __u64 *)r;
+	v->key.ifindex = ifindex;
 	switch (v->frame.kind) {
 	case KIND_LINK:
 		return TCX_NEXT;
