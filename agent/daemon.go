@@ -28,6 +28,9 @@ import (
 // runAgent is the daemon: it puts its parts together and runs them until ctx ends.
 // What is in force stays in force.
 func runAgent(ctx context.Context, c cli.AgentConfig) error {
+	if err := checkDisable(c.Disable); err != nil {
+		return err
+	}
 	log := logger(c)
 	root := c.CgroupRoot
 	if root == "" {

@@ -4,9 +4,22 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/sluice-io/sluice/agent/cli"
+	"github.com/sluice-io/sluice/agent/demo"
 )
 
-func runDemo(context.Context, cli.DemoConfig) error { return errors.New("not built yet") }
+// runDemo finds what `make` has built beside this binary.
+func runDemo(ctx context.Context, c cli.DemoConfig) error {
+	self, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find own binary: %w", err)
+	}
+	bin := filepath.Dir(self)
+	return demo.Run(ctx, demo.Config{
+		Sluice: self, CNI: []string{bin, filepath.Join(bin, "cni")}, Probe: filepath.Join(bin, "probe"), Out: c.Out,
+	})
+}

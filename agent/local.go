@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -17,13 +19,20 @@ import (
 )
 
 // runDoctor tries every capability on this node.
-func runDoctor(context.Context, cli.DoctorConfig) (cli.Report, error) {
+func runDoctor(_ context.Context, c cli.DoctorConfig) (cli.Report, error) {
+	if err := checkDisable(c.Disable); err != nil {
+		return cli.Report{}, err
+	}
 	var uts unix.Utsname
 	if err := unix.Uname(&uts); err != nil {
 		return cli.Report{}, fmt.Errorf("read kernel release: %w", err)
 	}
 	report := cli.Report{Kernel: unix.ByteSliceToString(uts.Release[:]), Tier: "no-LSM"}
+	disabled := c.Disable
 	for _, c := range datapath.Probe() {
+		if slices.Contains(disabled, c.Switch) {
+			c.Err = errors.New("switched off by --disable")
+		}
 		row := cli.Row{Name: c.Name, OK: c.Err == nil, Required: c.Required, Gives: c.Gives, Reason: c.Reason()}
 		if c.Err != nil && c.Without != "" {
 			row.Gives = c.Without
@@ -36,12 +45,12 @@ func runDoctor(context.Context, cli.DoctorConfig) (cli.Report, error) {
 // runUninstall removes pins, records and the socket. A running agent is refused:
 // it would put things back.
 func runUninstall(ctx context.Context, c cli.UninstallConfig) error {
-	if rpc.Dial(c.Socket).Ready(ctx) == nil {
+	if !errors.Is(rpc.Dial(c.Socket).Ready(ctx), rpc.ErrUnreachable) {
 		return errors.New("an agent answers on " + c.Socket + ": stop it first")
 	}
 	errs := []error{datapath.Uninstall(c.BPFFS)}
 	for _, path := range []string{
-		filepath.Join(c.StateDir, "pods"), filepath.Join(c.StateDir, "objects"), filepath.Join(c.StateDir, "ids.json"),
+		filepath.Join(c.StateDir, "pods"), filepath.Join(c.StateDir, "objects"), filepath.Join(c.StateDir, "last-good"), filepath.Join(c.StateDir, "ids.json"),
 		filepath.Join(c.StateDir, "agent.lock"), c.Socket,
 	} {
 		errs = append(errs, os.RemoveAll(path))
@@ -53,4 +62,16 @@ func runUninstall(ctx context.Context, c cli.UninstallConfig) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// switches are the optional points that --disable may name.
+var switches = [...]string{"syscalls", "netfilter", "lsm"}
+
+func checkDisable(names []string) error {
+	for _, name := range names {
+		if !slices.Contains(switches[:], name) {
+			return fmt.Errorf("--disable: %q is not an optional point; there are %s", name, strings.Join(switches[:], ", "))
+		}
+	}
+	return nil
 }

@@ -46,9 +46,7 @@ type Local struct {
 
 // DoctorConfig is what `sluice doctor` is asked.
 type DoctorConfig struct {
-	BPFFS      string
-	CgroupRoot string   // empty: found in mountinfo
-	Disable    []string // as for the agent
+	Disable []string // as for the agent
 }
 
 // UninstallConfig names the installation to remove.

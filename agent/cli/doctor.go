@@ -60,8 +60,6 @@ found by trial, not by its version. Exit code 1: below the floor.`,
 		}),
 	})
 	f := cmd.Flags()
-	f.StringVar(&cfg.BPFFS, "bpffs", DefaultBPFFS, "`folder` of the pins, on a bpf file system")
-	f.StringVar(&cfg.CgroupRoot, "cgroup-root", "", "where cgroup2 is mounted (default: found in mountinfo)")
 	f.StringSliceVar(&cfg.Disable, "disable", nil, "optional enforcement points to leave out, such as lsm")
 	return cmd
 }

@@ -21,7 +21,7 @@ Options without a flag stand in a file:
 
   apiVersion: sluice.dev/v1alpha1
   kind: AgentConfiguration
-  maps: {flows: 262144, processes: 65536, addresses: 131072, prefixes: 65536, edges: 131072, ports: 262144}
+  maps: {flows: 131072, processes: 16384, addresses: 131072, prefixes: 65536, edges: 262144, ports: 131072}
   flowQuotas: {halfOpen: 4096, open: 32768, denied: 4096}   # of one pod
   timeouts:
     tcp: {halfOpen: 60s, open: 6h, closing: 30s}

@@ -22,6 +22,7 @@ type Capability struct {
 	Name     string
 	Gives    string // what Sluice does with it
 	Without  string // what is missing without it
+	Switch   string // its name for --disable, "" if it cannot be left out
 	Required bool   // without it the agent does not start
 	Err      error  // why the kernel refuses it; nil: it is there
 }
@@ -45,15 +46,15 @@ func Probe() []Capability {
 			Name: "process tracepoints", Gives: "process records; a setuid, setgid or file-capability exec is killed", Required: true,
 			Err: load(func() (*ebpf.Collection, error) { return process.Load(s) }),
 		}, {
-			Name: "sys_exit tracepoint", Gives: "a uid, gid or capability gain by any system call is killed",
+			Name: "sys_exit tracepoint", Switch: "syscalls", Gives: "a uid, gid or capability gain by any system call is killed",
 			Without: "such a gain is seen at the next exec only",
 			Err:     load(func() (*ebpf.Collection, error) { return cred.Load(s) }),
 		}, {
-			Name: "netfilter", Gives: "judging after DNAT (not used by this version)",
+			Name: "netfilter", Switch: "netfilter", Gives: "judging after DNAT (not used by this version)",
 			Without: "addresses are judged as they were dialled",
 			Err:     try(ebpf.ProgramSpec{Type: ebpf.Netfilter, AttachType: ebpf.AttachNetfilter}, 1),
 		}, {
-			Name: "BPF LSM", Gives: "full tier: acts are prevented (not used by this version)",
+			Name: "BPF LSM", Switch: "lsm", Gives: "full tier: acts are prevented (not used by this version)",
 			Without: "no-LSM tier: gains of privilege are killed, not prevented",
 			Err:     try(ebpf.ProgramSpec{Type: ebpf.LSM, AttachType: ebpf.AttachLSMMac, AttachTo: "file_open"}, 0),
 		},

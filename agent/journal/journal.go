@@ -55,12 +55,13 @@ func (f *Filter) pod(p rpc.PodRef) bool { return f.Pod == rpc.PodRef{} || f.Pod 
 func (f *Filter) since(t time.Time) bool { return f.Since.IsZero() || !t.Before(f.Since) }
 
 // Merge returns the newest state of each flow, in order of time. Of two states of
-// one time the later in flows counts.
+// one time the later in flows counts. A new flow's first state is older than any
+// other, whatever its time: the kernel's table has a coarser clock.
 func Merge(flows []rpc.Flow) []rpc.Flow {
 	newest := make(map[string]int, len(flows)) // index by id
 	for i := range flows {
 		at, ok := newest[flows[i].ID]
-		if !ok || !flows[i].Time.Before(flows[at].Time) {
+		if !ok || !older(&flows[i], &flows[at]) {
 			newest[flows[i].ID] = i
 		}
 	}
@@ -72,4 +73,11 @@ func Merge(flows []rpc.Flow) []rpc.Flow {
 		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID))
 	})
 	return merged
+}
+
+func older(a, b *rpc.Flow) bool {
+	if first := a.Phase == "new"; first != (b.Phase == "new") {
+		return first
+	}
+	return a.Time.Before(b.Time)
 }

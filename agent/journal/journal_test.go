@@ -129,7 +129,7 @@ func TestMerge(t *testing.T) {
 	}
 	got := Merge([]rpc.Flow{
 		at("a", 5, "update"), at("b", 2, "update"), at("c", 9, "update"),
-		at("a", 1, "new"), at("b", 2, "closed"), at("d", 3, "denied"),
+		at("a", 6, "new"), at("b", 2, "closed"), at("d", 3, "denied"), at("d", 1, "denied"),
 	})
 	want := []rpc.Flow{at("b", 2, "closed"), at("d", 3, "denied"), at("a", 5, "update"), at("c", 9, "update")}
 	if diff := cmp.Diff(want, got, cmpopts.EquateComparable(netip.Addr{})); diff != "" {

@@ -40,9 +40,19 @@ func Dial(socket string) *Client { return &Client{socket} }
 
 // body is an answer's body; Close ends the connection.
 type body struct {
-	io.Reader
-	conn net.Conn
-	stop func() bool
+	r        io.Reader
+	conn     net.Conn
+	canceled func() error // ctx.Err
+	stop     func() bool
+}
+
+// Read says why the connection was interrupted, rather than that it was.
+func (b *body) Read(p []byte) (int, error) {
+	n, err := b.r.Read(p)
+	if err != nil && b.canceled() != nil {
+		err = b.canceled()
+	}
+	return n, err
 }
 
 func (b *body) Close() error {
@@ -58,7 +68,7 @@ func (c *Client) do(ctx context.Context, method, path string, content []byte) (i
 		return nil, fmt.Errorf("%w: %w", ErrUnreachable, err)
 	}
 	stop := context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })
-	b := &body{conn: conn, stop: stop}
+	b := &body{conn: conn, canceled: ctx.Err, stop: stop}
 	if err := b.roundTrip(method, path, content); err != nil {
 		b.Close()
 		if ctx.Err() != nil {
@@ -79,15 +89,15 @@ func (b *body) roundTrip(method, path string, content []byte) error {
 	if err != nil {
 		return fmt.Errorf("%w: %w", ErrUnreachable, errors.Join(writeErr, err))
 	}
-	b.Reader = r
+	b.r = r
 	if length >= 0 {
-		b.Reader = &exactReader{r, length}
+		b.r = &exactReader{r, length}
 	}
 	if code < 400 {
 		return nil
 	}
 	refused := &StatusError{Code: code}
-	if err := json.NewDecoder(io.LimitReader(b.Reader, 1<<20)).Decode(&refused.Body); err != nil {
+	if err := json.NewDecoder(io.LimitReader(b, 1<<20)).Decode(&refused.Body); err != nil {
 		refused.Body.Message = "answered with status " + strconv.Itoa(code)
 	}
 	return refused

@@ -3,6 +3,7 @@
 package bpftest
 
 import (
+	"fmt"
 	"net"
 	"net/netip"
 	"testing"
@@ -34,6 +35,15 @@ func (f Frame) Reverse() Frame {
 // Bytes builds the frame.
 func (f Frame) Bytes(tb testing.TB) []byte {
 	tb.Helper()
+	b, err := f.Build()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return b
+}
+
+// Build builds the frame outside a test.
+func (f Frame) Build() ([]byte, error) {
 	var parts []gopacket.SerializableLayer
 	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}}
 	var network gopacket.NetworkLayer
@@ -48,52 +58,46 @@ func (f Frame) Bytes(tb testing.TB) []byte {
 		network = ip
 		parts = append(parts, eth, ip)
 	}
-	parts = append(parts, f.transport(tb, network)...)
+	transport, err := f.transport(network)
+	if err != nil {
+		return nil, fmt.Errorf("build frame: %w", err)
+	}
+	parts = append(parts, transport...)
 	parts = append(parts, gopacket.Payload(f.Payload))
 	buf := gopacket.NewSerializeBuffer()
 	if err := gopacket.SerializeLayers(buf, gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}, parts...); err != nil {
-		tb.Fatalf("build frame: %v", err)
+		return nil, fmt.Errorf("build frame: %w", err)
 	}
-	return buf.Bytes()
+	return buf.Bytes(), nil
 }
 
-func (f Frame) transport(tb testing.TB, network gopacket.NetworkLayer) []gopacket.SerializableLayer {
-	tb.Helper()
+func (f Frame) transport(network gopacket.NetworkLayer) ([]gopacket.SerializableLayer, error) {
 	switch layers.IPProtocol(f.Protocol) {
 	case layers.IPProtocolTCP:
 		tcp := &layers.TCP{
 			SrcPort: layers.TCPPort(f.SrcPort), DstPort: layers.TCPPort(f.DstPort),
 			SYN: f.SYN, ACK: f.ACK, FIN: f.FIN, RST: f.RST, Window: 1024,
 		}
-		check(tb, tcp.SetNetworkLayerForChecksum(network))
-		return []gopacket.SerializableLayer{tcp}
+		return []gopacket.SerializableLayer{tcp}, tcp.SetNetworkLayerForChecksum(network)
 	case layers.IPProtocolUDP:
 		udp := &layers.UDP{SrcPort: layers.UDPPort(f.SrcPort), DstPort: layers.UDPPort(f.DstPort)}
-		check(tb, udp.SetNetworkLayerForChecksum(network))
-		return []gopacket.SerializableLayer{udp}
+		return []gopacket.SerializableLayer{udp}, udp.SetNetworkLayerForChecksum(network)
 	case layers.IPProtocolSCTP:
-		return []gopacket.SerializableLayer{&layers.SCTP{SrcPort: layers.SCTPPort(f.SrcPort), DstPort: layers.SCTPPort(f.DstPort)}}
+		return []gopacket.SerializableLayer{&layers.SCTP{SrcPort: layers.SCTPPort(f.SrcPort), DstPort: layers.SCTPPort(f.DstPort)}}, nil
 	case layers.IPProtocolICMPv4:
 		kind := layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoRequest, 0)
 		if f.Reply {
 			kind = layers.CreateICMPv4TypeCode(layers.ICMPv4TypeEchoReply, 0)
 		}
-		return []gopacket.SerializableLayer{&layers.ICMPv4{TypeCode: kind, Id: f.SrcPort, Seq: 1}}
+		return []gopacket.SerializableLayer{&layers.ICMPv4{TypeCode: kind, Id: f.SrcPort, Seq: 1}}, nil
 	case layers.IPProtocolICMPv6:
 		kind := layers.CreateICMPv6TypeCode(layers.ICMPv6TypeEchoRequest, 0)
 		if f.Reply {
 			kind = layers.CreateICMPv6TypeCode(layers.ICMPv6TypeEchoReply, 0)
 		}
 		icmp := &layers.ICMPv6{TypeCode: kind}
-		check(tb, icmp.SetNetworkLayerForChecksum(network))
-		return []gopacket.SerializableLayer{icmp, &layers.ICMPv6Echo{Identifier: f.SrcPort, SeqNumber: 1}}
+		echo := &layers.ICMPv6Echo{Identifier: f.SrcPort, SeqNumber: 1}
+		return []gopacket.SerializableLayer{icmp, echo}, icmp.SetNetworkLayerForChecksum(network)
 	}
-	return nil
-}
-
-func check(tb testing.TB, err error) {
-	tb.Helper()
-	if err != nil {
-		tb.Fatalf("build frame: %v", err)
-	}
+	return nil, nil
 }

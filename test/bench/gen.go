@@ -1,0 +1,5 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+//go:generate go tool bpf2go -target bpfel -no-global-types floor floor.bpf.c
