@@ -1,4 +1,4 @@
-//go:build ignore
+// go:build ignore
 
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
@@ -98,8 +98,8 @@ static __always_inline bool read_stamp(struct __sk_buff *skb, struct stamp *s)
 enum { MISS = -2 };
 
 /* The verdict that the table holds for this frame, MISS if it must be judged. */
-static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const struct frame *f,
-				 __u64 now, __u8 direction)
+static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const struct frame *f, __u64 now,
+				 __u8 direction)
 {
 	__u32 slot = flow->slot;
 	struct assignment *r = bpf_map_lookup_elem(&rules, &slot);
@@ -299,8 +299,8 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 	} else {
 		decide(skb, v, flow);
 	}
-	if (was && was->verdict == VERDICT_DENIED && was->reason == REASON_RECHECK &&
-	    flow->verdict != VERDICT_DENIED && was->direction != v->direction && !opens(&v->frame))
+	if (was && was->verdict == VERDICT_DENIED && was->reason == REASON_RECHECK && flow->verdict != VERDICT_DENIED &&
+	    was->direction != v->direction && !opens(&v->frame))
 		return drop(REASON_RECHECK);
 	return conclude(v, flow, keep || flow->verdict != VERDICT_DENIED);
 }

@@ -110,8 +110,7 @@ static __always_inline __u64 last_mount(struct mnt_namespace *ns)
 	struct mnt_namespace___tree *tree = (void *)ns;
 	struct rb_node *node = 0, *next;
 
-	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique) ||
-	    !bpf_core_field_exists(tree->mounts))
+	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique) || !bpf_core_field_exists(tree->mounts))
 		return 0;
 	next = BPF_CORE_READ(tree, mounts.rb_node);
 	for (int i = 0; i < MAX_TREE && next; i++) {

@@ -68,8 +68,8 @@ any:
 }
 
 /* The rule of one layer that allows, 0 if none does. */
-static __always_inline __u32 ask_layer(const struct question *q, const struct ruleset *rs,
-				       __u32 ruleset, __u8 layer, struct answer *a)
+static __always_inline __u32 ask_layer(const struct question *q, const struct ruleset *rs, __u32 ruleset, __u8 layer,
+				       struct answer *a)
 {
 	struct edge e = { .ruleset = ruleset, .class = a->class, .direction = q->direction, .layer = layer };
 	__u32 *edge = bpf_map_lookup_elem(&edges, &e);

@@ -23,27 +23,27 @@
 #define MAX_FLOWS 131072
 #define RING_BYTES (1 << 20)
 
-#define HASH(NAME, KEY, VALUE, MAX, FLAGS)                                                         \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_HASH);                                                   \
-		__type(key, KEY);                                                                  \
-		__type(value, VALUE);                                                              \
-		__uint(max_entries, MAX);                                                          \
-		__uint(map_flags, FLAGS);                                                          \
+#define HASH(NAME, KEY, VALUE, MAX, FLAGS)                                                                             \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_HASH);                                                                       \
+		__type(key, KEY);                                                                                      \
+		__type(value, VALUE);                                                                                  \
+		__uint(max_entries, MAX);                                                                              \
+		__uint(map_flags, FLAGS);                                                                              \
 	} NAME SEC(".maps")
 
-#define ARRAY(NAME, TYPE, VALUE, MAX)                                                              \
-	struct {                                                                                   \
-		__uint(type, TYPE);                                                                \
-		__type(key, __u32);                                                                \
-		__type(value, VALUE);                                                              \
-		__uint(max_entries, MAX);                                                          \
+#define ARRAY(NAME, TYPE, VALUE, MAX)                                                                                  \
+	struct {                                                                                                       \
+		__uint(type, TYPE);                                                                                    \
+		__type(key, __u32);                                                                                    \
+		__type(value, VALUE);                                                                                  \
+		__uint(max_entries, MAX);                                                                              \
 	} NAME SEC(".maps")
 
-#define RING(NAME, VALUE)                                                                          \
-	struct {                                                                                   \
-		__uint(type, BPF_MAP_TYPE_RINGBUF);                                                \
-		__uint(max_entries, RING_BYTES);                                                   \
+#define RING(NAME, VALUE)                                                                                              \
+	struct {                                                                                                       \
+		__uint(type, BPF_MAP_TYPE_RINGBUF);                                                                    \
+		__uint(max_entries, RING_BYTES);                                                                       \
 	} NAME SEC(".maps")
 
 /* Identity: written at CNI ADD and DEL, under the state folder's lock. */

@@ -19,7 +19,8 @@ static __always_inline __u64 netns_of(struct task_struct *task)
 
 	if (!net)
 		return 0;
-	if (bpf_core_field_size(net->net_cookie) == 8 && !bpf_core_field_exists(((struct net___atomic *)0)->net_cookie.counter))
+	if (bpf_core_field_size(net->net_cookie) == 8 &&
+	    !bpf_core_field_exists(((struct net___atomic *)0)->net_cookie.counter))
 		return BPF_CORE_READ(net, net_cookie);
 	return BPF_CORE_READ((struct net___atomic *)net, net_cookie.counter);
 }

@@ -1,4 +1,4 @@
-//go:build ignore
+// go:build ignore
 
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
@@ -92,8 +92,8 @@ static __always_inline void report(const struct question *q, const struct answer
 	emit_flow(&k, &f, PHASE_DENIED);
 }
 
-static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct addr *peer, __be16 port,
-				  __u32 protocol, __u64 cookie)
+static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct addr *peer, __be16 port, __u32 protocol,
+				  __u64 cookie)
 {
 	struct stamp s = {};
 	struct cgroup_pod *c = mark(ctx, sk, &s);
