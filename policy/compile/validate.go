@@ -42,7 +42,7 @@ func validate(in Input) error {
 	for key, pod := range in.Cluster.Pods {
 		for _, addr := range pod.IPs {
 			if !addr.IsValid() || addr.Is4In6() || addr.Zone() != "" {
-				errs = append(errs, fmt.Errorf("Pod/%s: address %s is not a plain one", key, addr))
+				errs = append(errs, fmt.Errorf("pod %s: address %s is not a plain one", key, addr))
 			}
 		}
 	}
