@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -68,8 +69,12 @@ func (s *story) title(format string, args ...any) {
 	fmt.Fprintf(s.Out, "\n%d. %s\n", s.step, fmt.Sprintf(format, args...))
 }
 
-func (s *story) say(format string, args ...any) { fmt.Fprintf(s.Out, "   %s\n", fmt.Sprintf(format, args...)) }
-func (s *story) ok(format string, args ...any)  { fmt.Fprintf(s.Out, "   ok  %s\n", fmt.Sprintf(format, args...)) }
+func (s *story) say(format string, args ...any) {
+	fmt.Fprintf(s.Out, "   %s\n", fmt.Sprintf(format, args...))
+}
+func (s *story) ok(format string, args ...any) {
+	fmt.Fprintf(s.Out, "   ok  %s\n", fmt.Sprintf(format, args...))
+}
 
 // set makes the node, its programs and the agent.
 func (s *story) set(ctx context.Context) error {
@@ -98,6 +103,21 @@ func (s *story) close() error {
 	}
 	if s.programs != "" {
 		errs = append(errs, removePrograms(s.programs))
+	}
+	if s.node != nil {
+		errs = append(errs, gone(s.node.Root, s.node.CgroupRoot, s.programs))
+	}
+	return errors.Join(errs...)
+}
+
+// gone looks whether the folders that held everything are gone: the namespaces and
+// the bpf filesystem with the pins were mounted in the first of them.
+func gone(paths ...string) error {
+	var errs []error
+	for _, path := range paths {
+		if _, err := os.Stat(path); path != "" && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, fmt.Errorf("%s is still there", path))
+		}
 	}
 	return errors.Join(errs...)
 }

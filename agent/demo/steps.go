@@ -253,6 +253,6 @@ func (s *story) killAgent(ctx context.Context) error {
 	if err := stream.Wait(); err != nil {
 		return fmt.Errorf("the stream was disturbed: %w: %s", err, said.String())
 	}
-	s.ok("over its death and restart the stream %s", strings.TrimSpace(said.String()))
+	s.ok("over its death and restart the stream %s", strings.TrimPrefix(strings.TrimSpace(said.String()), "ready\n"))
 	return nil
 }

@@ -44,6 +44,8 @@ func (e *Engine) Process(ev state.RawProcessEvent) {
 	e.report(out)
 	if ev.Entry != 0 {
 		e.joined(ev.Cgroup, ev.Slot, ev.Pod)
+	}
+	if ev.Entry != 0 || ev.Type == state.ProcessExec && e.files.waits(ev.Container) {
 		e.later()
 	}
 }

@@ -3,7 +3,6 @@
 package engine
 
 import (
-	"errors"
 	"slices"
 	"strings"
 	"sync"
@@ -20,8 +19,9 @@ type files struct {
 	sets       [][]string // sets of paths that are one file, as last resolved
 	members    []member
 
-	mu    sync.Mutex
-	notes map[string]string // by path, for readers
+	mu      sync.Mutex
+	notes   map[string]string // by path, for readers
+	waiting map[uint64]bool   // containers that are not complete
 }
 
 // member is a file and the index of its paths in sets.
@@ -46,27 +46,33 @@ func (f *files) retry() {
 }
 
 // resolve looks every path up in every container that live lets through, and
-// gives the sets of paths that turned out to be one file.
+// gives the sets of paths that turned out to be one file. A container without a
+// process cannot be looked into: until one starts, the kernel goes by the path.
 func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapath.Container) bool) ([][]string, error) {
 	list, err := dp.Containers()
 	if err != nil {
 		return nil, err
 	}
 	now := make(map[uint64]map[string]datapath.Resolution, len(list))
+	waiting := make(map[uint64]bool)
 	for _, c := range list {
-		if live(c) {
-			if known := f.lookup(c, paths); known != nil {
-				now[c.ID] = known
+		if !live(c) {
+			continue
+		}
+		now[c.ID] = f.lookup(c, paths)
+		for _, p := range paths {
+			if _, ok := now[c.ID][p]; !ok {
+				waiting[c.ID] = true
 			}
 		}
 	}
 	f.containers = now
 	f.group(paths)
-	f.describe(paths)
+	f.describe(paths, waiting)
 	return f.sets, nil
 }
 
-// lookup resolves the paths in one container, nil if it cannot be reached yet.
+// lookup resolves the paths in one container; what cannot be reached is left out.
 func (f *files) lookup(c datapath.Container, paths []string) map[string]datapath.Resolution {
 	known := f.containers[c.ID]
 	if known == nil {
@@ -81,14 +87,21 @@ func (f *files) lookup(c datapath.Container, paths []string) map[string]datapath
 		cgroup = ""
 	}
 	r, err := datapath.OpenContainer(c, cgroup)
-	if errors.Is(err, datapath.ErrGone) {
-		return f.containers[c.ID]
+	if err != nil {
+		return known
 	}
 	defer r.Close()
 	for _, p := range missing {
 		known[p] = r.Resolve(p)
 	}
 	return known
+}
+
+// waits says whether a container has paths that could not be looked up yet.
+func (f *files) waits(container uint64) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.waiting[container]
 }
 
 // group finds the paths that are one file in some container.
@@ -127,7 +140,9 @@ func (f *files) programs(ids []uint32) (map[datapath.File]uint32, []uint64) {
 	}
 	containers := make([]uint64, 0, len(f.containers))
 	for id := range f.containers {
-		containers = append(containers, id)
+		if !f.waits(id) {
+			containers = append(containers, id)
+		}
 	}
 	return out, containers
 }
@@ -139,15 +154,15 @@ func (f *files) status(path string) string {
 	return f.notes[path]
 }
 
-// describe renews what status tells.
-func (f *files) describe(paths []string) {
+// describe renews what status and waits tell.
+func (f *files) describe(paths []string, waiting map[uint64]bool) {
 	notes := make(map[string]string, len(paths))
 	for _, p := range paths {
 		notes[p] = f.note(p)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.notes = notes
+	f.notes, f.waiting = notes, waiting
 }
 
 // note tells in words where a path led, for status.

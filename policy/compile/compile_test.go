@@ -237,7 +237,7 @@ func TestCompileRefuses(t *testing.T) {
 		{shop(mode), `mode ""`},
 		{shop(response), `response "Reset"`},
 		{shop(action), `action "Deny"`},
-		{mapped, "Pod/shop/web: address ::ffff:10.0.0.1"},
+		{mapped, "pod shop/web: address ::ffff:10.0.0.1"},
 	} {
 		c := New(new(IDs))
 		if _, err := c.Compile(tt.in); err == nil || !strings.Contains(err.Error(), tt.want) {

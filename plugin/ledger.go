@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sluice-io/sluice/agent/rpc"
+	"github.com/sluice-io/sluice/bpf/gate"
+	"github.com/sluice-io/sluice/bpf/state"
+)
+
+// ledger is the records of the attached pods and the kernel's tables of them, both
+// locked against other runs and the agent.
+type ledger struct {
+	dir     state.Dir
+	records *rpc.Attachments
+	kernel  *state.State // nil: there are no pins
+	unlock  func()
+}
+
+// openLedger waits for the lock. The caller must close the ledger.
+func openLedger(c *conf) (*ledger, error) {
+	records, err := rpc.OpenAttachments(c.StateDir)
+	if err != nil {
+		return nil, err
+	}
+	unlock, err := records.Lock()
+	if err != nil {
+		return nil, err
+	}
+	l := &ledger{dir: state.Dir(c.Bpffs), records: records, unlock: unlock}
+	l.kernel, err = state.Open(l.dir)
+	if err != nil && !errors.Is(err, state.ErrNotInstalled) {
+		unlock()
+		return nil, err
+	}
+	return l, nil
+}
+
+func (l *ledger) close() {
+	if l.kernel != nil {
+		l.kernel.Close()
+	}
+	l.unlock()
+}
+
+// identity is the pod of a record, as the kernel knows it.
+func identity(a *rpc.Attachment) state.Pod {
+	p := state.Pod{
+		Slot: a.Slot, ID: a.PodID, IfIndex: uint32(a.HostIfIndex), Cookie: a.Cookie, Addrs: a.IPs, Open: a.Open,
+	}
+	if a.CgroupID != 0 {
+		p.Cgroups = []uint64{a.CgroupID}
+	}
+	return p
+}
+
+func cgroupOf(a *rpc.Attachment) gate.Cgroup { return gate.Cgroup{Path: a.Cgroup, ID: a.CgroupID} }
+
+// enter puts up the gate of a new attachment and writes its record, both or
+// neither. Without pins it writes the record alone: the agent adopts the pod.
+func (l *ledger) enter(a *rpc.Attachment) (err error) {
+	if l.kernel == nil {
+		return l.records.Put(a)
+	}
+	p := identity(a)
+	if err := gate.Up(l.kernel, a.Key(), &p, cgroupOf(a)); err != nil {
+		return err
+	}
+	a.Slot, a.PodID = p.Slot, p.ID
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, gate.Down(l.kernel, a.Key(), p))
+		}
+	}()
+	if a.Cgroup != "" {
+		if err := adoptCgroups(l.kernel, p, a.Cgroup); err != nil {
+			return err
+		}
+	}
+	return l.records.Put(a)
+}
+
+// forget takes down the gate of an attachment and removes its record; what is gone
+// already is no error. A record without pins may be from before a reboot: another
+// pod may have its slot and id by now.
+func (l *ledger) forget(key string) error {
+	a, err := l.records.Get(key)
+	known := err == nil
+	_, err = os.Stat(l.dir.Pod(key))
+	if known && l.kernel != nil && err == nil {
+		err = gate.Down(l.kernel, key, identity(a))
+	} else {
+		err = gate.Detach(l.dir, key)
+	}
+	if err != nil {
+		return err
+	}
+	if known {
+		if err := removeMade(a.Cgroup); err != nil {
+			return err
+		}
+	}
+	return l.records.Delete(key)
+}
+
+// sweep forgets all but what keep names, and returns the records it forgot. It goes
+// on after an error.
+func (l *ledger) sweep(keep map[string]bool) ([]*rpc.Attachment, error) {
+	records, err := l.records.List()
+	errs := []error{err}
+	var gone []*rpc.Attachment
+	for _, a := range records {
+		if keep[a.Key()] {
+			continue
+		}
+		errs = append(errs, l.forget(a.Key()))
+		gone = append(gone, a)
+	}
+	pins, err := os.ReadDir(filepath.Dir(l.dir.Pod("-")))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		errs = append(errs, fmt.Errorf("list pins: %w", err))
+	}
+	for _, e := range pins {
+		if !keep[e.Name()] {
+			errs = append(errs, gate.Detach(l.dir, e.Name()))
+		}
+	}
+	return gone, errors.Join(errs...)
+}
