@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/containernetworking/cni/pkg/skel"
+	"github.com/vishvananda/netlink"
 
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/bpf/gate"
@@ -21,7 +22,11 @@ const notifyTimeout = time.Second
 
 // del frees the pod. Everything may be gone: its namespace, its record, the pins.
 func del(c *conf, args *skel.CmdArgs) error {
-	if err := detach(c, rpc.AttachmentKey(args.ContainerID, args.IfName)); err != nil {
+	key := rpc.AttachmentKey(args.ContainerID, args.IfName)
+	if a, err := rpc.ReadAttachment(c.StateDir, key); err == nil {
+		silence(a)
+	}
+	if err := detach(c, key); err != nil {
 		return err
 	}
 	notify(c, &rpc.Attachment{ContainerID: args.ContainerID, IfName: args.IfName})
@@ -39,6 +44,15 @@ func detach(c *conf, key string) error {
 	}
 	defer l.close()
 	return l.forget(key)
+}
+
+// silence takes the pod's interface down for good: its door goes before the veth
+// does, and whatever still runs in the pod must not find it open.
+func silence(a *rpc.Attachment) {
+	host, err := netlink.LinkByIndex(a.HostIfIndex)
+	if err == nil && host.Attrs().Name == a.HostIf {
+		_ = netlink.LinkSetDown(host) // gone meanwhile: as good
+	}
 }
 
 // gc frees every attachment that is not valid.

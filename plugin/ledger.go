@@ -119,6 +119,7 @@ func (l *ledger) sweep(keep map[string]bool) ([]*rpc.Attachment, error) {
 		if keep[a.Key()] {
 			continue
 		}
+		silence(a)
 		errs = append(errs, l.forget(a.Key()))
 		gone = append(gone, a)
 	}

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
@@ -23,6 +24,10 @@ type Sink interface {
 	Process(state.RawProcessEvent)
 	Escalation(state.RawEscalationEvent)
 }
+
+// readEvery is how often a ring is looked into. The kernel does not wake the reader
+// for an observation; see submit in bpf/include/maps.h.
+const readEvery = 20 * time.Millisecond
 
 // Watch reads the three rings into sink until ctx ends.
 func (d *Datapath) Watch(ctx context.Context, sink Sink) error {
@@ -43,10 +48,14 @@ func read[T any](ctx context.Context, ring *ebpf.Map, sink func(T)) error {
 	defer r.Close()
 	var rec ringbuf.Record
 	for {
-		if err := r.ReadInto(&rec); err != nil {
-			if errors.Is(err, os.ErrClosed) || ctx.Err() != nil {
-				return nil
-			}
+		r.SetDeadline(time.Now().Add(readEvery))
+		err := r.ReadInto(&rec)
+		switch {
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			continue
+		case errors.Is(err, os.ErrClosed) || ctx.Err() != nil:
+			return nil
+		case err != nil:
 			return fmt.Errorf("read ring: %w", err)
 		}
 		var v T

@@ -4,7 +4,6 @@ package engine
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -36,7 +35,7 @@ func kernelPod(a *rpc.Attachment) state.Pod {
 
 // Adopt takes over the pods that the plugin attached while no agent ran, and puts
 // up the gates of those that came when there were no pins. A record whose pod is
-// gone is dropped.
+// gone is dropped, and so is what a plugin that died half way has left.
 func (e *Engine) Adopt() error {
 	unlock, err := e.records.Lock()
 	if err != nil {
@@ -52,23 +51,31 @@ func (e *Engine) Adopt() error {
 			e.log.Error("adopt pod", "pod", a.Namespace+"/"+a.Name, "error", err)
 		}
 	}
-	return nil
+	known := make(map[uint32]bool, len(e.pods))
+	for _, p := range e.pods {
+		known[p.PodID] = true
+	}
+	return e.dp.State().Sweep(known)
 }
 
 func (e *Engine) adopt(a *rpc.Attachment) error {
-	p := kernelPod(a)
-	if a.PodID != 0 && e.dp.State().Check(p) == nil {
+	s, p, g := e.dp.State(), kernelPod(a), gate.Cgroup{Path: a.Cgroup, ID: a.CgroupID}
+	_, err := os.Stat(s.Dir.Pod(a.Key()))
+	pinned := err == nil // else the record is from before a reboot, or before any pins
+	if pinned && gate.Check(s, a.Key(), p, g) == nil {
 		e.pods[a.Key()] = &pod{Attachment: *a, realised: true}
 		return nil
 	}
-	if _, err := os.Stat(a.Netns); err != nil {
-		return errors.Join(gate.Down(e.dp.State(), a.Key(), p), e.records.Delete(a.Key()))
+	if pinned {
+		if err := gate.Down(s, a.Key(), p); err != nil {
+			return err
+		}
 	}
-	if err := gate.Detach(e.dp.State().Dir, a.Key()); err != nil {
-		return err
+	if _, err := os.Stat(a.Netns); err != nil {
+		return e.records.Delete(a.Key())
 	}
 	p.Cgroups = cgroupIDs(a)
-	if err := gate.Up(e.dp.State(), a.Key(), &p, gate.Cgroup{Path: a.Cgroup, ID: a.CgroupID}); err != nil {
+	if err := gate.Up(s, a.Key(), &p, g); err != nil {
 		return err
 	}
 	a.Slot, a.PodID = p.Slot, p.ID

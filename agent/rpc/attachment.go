@@ -108,6 +108,12 @@ func (s *Attachments) Get(key string) (*Attachment, error) {
 	return a, nil
 }
 
+// ReadAttachment reads one record below a state folder, making nothing;
+// fs.ErrNotExist if there is none.
+func ReadAttachment(stateDir, key string) (*Attachment, error) {
+	return (&Attachments{filepath.Join(stateDir, "pods")}).Get(key)
+}
+
 // Delete removes a record; one that is gone already is no error.
 func (s *Attachments) Delete(key string) error {
 	if err := os.Remove(s.path(key)); err != nil && !errors.Is(err, fs.ErrNotExist) {

@@ -11,6 +11,8 @@ import (
 	"io/fs"
 	"os"
 
+	"github.com/cilium/ebpf/link"
+
 	"github.com/sluice-io/sluice/bpf/door"
 	"github.com/sluice-io/sluice/bpf/sock"
 	"github.com/sluice-io/sluice/bpf/state"
@@ -61,12 +63,27 @@ func Detach(dir state.Dir, key string) error {
 	}
 	var errs []error
 	for _, e := range entries {
-		errs = append(errs, state.Unlink(folder+"/"+e.Name()))
+		errs = append(errs, detach(folder+"/"+e.Name()))
 	}
 	if err := os.Remove(folder); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		errs = append(errs, fmt.Errorf("remove pin folder: %w", err))
 	}
 	return errors.Join(errs...)
+}
+
+// detach takes a link from its hook and unpins it. To unpin alone is not enough:
+// the kernel lets go of the hook later, and meanwhile refuses the same program
+// there (EEXIST).
+func detach(path string) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = l.Detach()
+		l.Close()
+	}
+	return errors.Join(err, state.Unlink(path))
 }
 
 // Check says what is missing of a pod's gate, nil if nothing.

@@ -49,7 +49,7 @@ static __always_inline void emit_process(struct task_struct *task, const struct 
 			bpf_probe_read_user(e->args, n, (void *)args);
 		}
 	}
-	bpf_ringbuf_submit(e, 0);
+	submit(&process_ring, e);
 }
 
 struct walk {

@@ -102,7 +102,7 @@ static __always_inline void emit_flow(const struct flow_key *k, const struct flo
 	e->reason = f->reason;
 	e->phase = phase;
 	__builtin_memset(e->_pad, 0, sizeof(e->_pad));
-	bpf_ringbuf_submit(e, 0);
+	submit(&flow_ring, e);
 }
 
 /* The timer of one flow: ends it when it was idle for its ttl, or its pod is gone. */

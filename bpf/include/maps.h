@@ -118,6 +118,19 @@ ARRAY(oddities, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, 16); /* passed frames by enum 
 /* An empty record to begin from; never written. */
 ARRAY(blank, BPF_MAP_TYPE_ARRAY, struct proc, 1);
 
+/*
+ * Submits an observation. To wake the reader is an interrupt that costs more than
+ * all the rest of a program, so it comes by itself (agent/datapath, readEvery) and
+ * is woken only when the ring runs half full.
+ */
+static __always_inline void submit(void *ring, void *event)
+{
+	__u64 flags =
+	    bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > RING_BYTES / 2 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+
+	bpf_ringbuf_submit(event, flags);
+}
+
 static __always_inline void count(void *map, __u32 index)
 {
 	__u64 *n = bpf_map_lookup_elem(map, &index);

@@ -125,6 +125,39 @@ func (s *State) dropCgroups(p Pod) error {
 	return nil
 }
 
+// Sweep frees every slot whose pod's id is not known, with all that leads to it.
+// The caller must hold the state folder's lock.
+func (s *State) Sweep(known map[uint32]bool) error {
+	var slot uint32
+	var p RawPod
+	stale := make(map[uint32]RawPod)
+	it := s.Pods.Iterate()
+	for it.Next(&slot, &p) {
+		if p.Id != 0 && !known[p.Id] {
+			stale[slot] = p
+		}
+	}
+	errs := []error{it.Err()}
+	for slot, p := range stale {
+		pod := Pod{Slot: slot, ID: p.Id, IfIndex: p.Ifindex, Cookie: p.Netns, Addrs: s.owned(slot)}
+		errs = append(errs, s.Unregister(pod))
+	}
+	return errors.Join(errs...)
+}
+
+// owned lists the addresses of a slot.
+func (s *State) owned(slot uint32) []netip.Addr {
+	var a RawAddr
+	var owner uint32
+	var list []netip.Addr
+	for it := s.Owners.Iterate(); it.Next(&a, &owner); {
+		if owner == slot {
+			list = append(list, a.Addr())
+		}
+	}
+	return list
+}
+
 func (s *State) freeSlot() (uint32, error) {
 	var slot uint32
 	var p RawPod

@@ -70,6 +70,31 @@ func (n *Node) base() map[string]any {
 	return map[string]any{"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipam": ipam}
 }
 
+// AddLast runs ADD of sluice-cni alone, with the result that the chain gave: what
+// the gate adds to a pod's start. The pod must have been through DelLast.
+func (n *Node) AddLast(ctx context.Context, p *Pod) error {
+	return n.last(p, func(conf *libcni.PluginConfig) error {
+		_, err := n.cni.AddNetwork(ctx, conf, p.rt)
+		return err
+	})
+}
+
+// DelLast runs DEL of sluice-cni alone.
+func (n *Node) DelLast(ctx context.Context, p *Pod) error {
+	return n.last(p, func(conf *libcni.PluginConfig) error { return n.cni.DelNetwork(ctx, conf, p.rt) })
+}
+
+func (n *Node) last(p *Pod, call func(*libcni.PluginConfig) error) error {
+	conf, err := libcni.InjectConf(n.list.Plugins[len(n.list.Plugins)-1], map[string]any{
+		"name": n.list.Name, "cniVersion": n.list.CNIVersion, "prevResult": p.Result,
+		"runtimeConfig": map[string]any{"cgroupPath": p.rt.CapabilityArgs["cgroupPath"]},
+	})
+	if err != nil {
+		return fmt.Errorf("make configuration: %w", err)
+	}
+	return n.Do(func() error { return call(conf) })
+}
+
 // GC runs CNI GC: every attachment but those of the valid pods is freed.
 func (n *Node) GC(ctx context.Context, valid ...*Pod) error {
 	args := &libcni.GCArgs{ValidAttachments: []types.GCAttachment{}}

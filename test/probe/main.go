@@ -39,7 +39,7 @@ func actions() map[string]action {
 		"serve":              {"tcp|udp ADDR:PORT", 2, serve},
 		"dial":               {"tcp|udp ADDR:PORT [--timeout D] [--from-port N] [--unconnected]", 2, dial},
 		"ping":               {"ADDR [--timeout D]", 1, ping},
-		"stream":             {"tcp|udp ADDR:PORT", 2, stream},
+		"stream":             {"tcp|udp ADDR:PORT [--wait D]", 2, stream},
 		"touch":              {"FILE", 1, touch},
 		"sleep":              {"D", 1, sleep},
 		"exec":               {"PATH [ARG…]", 1, execute},
@@ -98,9 +98,13 @@ func status(err error) int {
 		return exitNotAbled
 	case errors.Is(err, syscall.EPERM):
 		return exitEPERM
-	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, syscall.ETIMEDOUT),
-		errors.Is(err, syscall.EAGAIN), errors.Is(err, syscall.EINPROGRESS):
+	case timedOut(err), errors.Is(err, syscall.EINPROGRESS): // connect with SO_SNDTIMEO
 		return exitTimeout
 	}
 	return exitFailed
+}
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
 }

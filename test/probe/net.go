@@ -196,22 +196,25 @@ func checksum(b []byte) uint16 {
 	return ^uint16(sum)
 }
 
-const (
-	streamPause = 5 * time.Millisecond
-	// streamWait is how long an echo may take: far longer than a busy machine needs.
-	streamWait = 3 * time.Second
-)
+const streamPause = 5 * time.Millisecond
 
 // stream sends numbered messages over one connection, each once the one before is
-// echoed, until SIGTERM. It says "ready" once the first came back.
+// echoed, until SIGTERM. It says "ready" once the first came back, and "lost" of
+// each that did not in time.
 func stream(args []string) error {
+	options := flag.NewFlagSet("stream", flag.ContinueOnError)
+	wait := options.Duration("wait", 3*time.Second, "") // far longer than a busy machine needs
+	args, err := parse(options, args)
+	if err != nil {
+		return err
+	}
 	to, err := netip.ParseAddrPort(args[1])
 	if err != nil {
 		return err
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
-	conn, err := connect(args[0], to, 0, streamWait)
+	conn, err := connect(args[0], to, 0, *wait)
 	if err != nil {
 		return err
 	}
@@ -221,10 +224,11 @@ func stream(args []string) error {
 	for ctx.Err() == nil {
 		start := time.Now()
 		sent++
-		err := echo(conn, sent)
+		err := echo(conn, sent, *wait)
 		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
+		case timedOut(err):
 			lost++
+			fmt.Println("lost")
 		case err != nil:
 			return fmt.Errorf("message %d: %w", sent, err)
 		case sent == 1:
@@ -244,8 +248,8 @@ func stream(args []string) error {
 }
 
 // echo sends a number and reads until it comes back; older ones may come first.
-func echo(conn net.Conn, n uint64) error {
-	if err := conn.SetDeadline(time.Now().Add(streamWait)); err != nil {
+func echo(conn net.Conn, n uint64, wait time.Duration) error {
+	if err := conn.SetDeadline(time.Now().Add(wait)); err != nil {
 		return err
 	}
 	b := binary.BigEndian.AppendUint64(nil, n)
