@@ -17,11 +17,12 @@ import (
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
-// Sink takes the kernel's events. Its methods are called from one goroutine each;
-// what they are given is theirs to keep.
+// Sink takes the kernel's events. Its methods are called from one goroutine a
+// ring; what they are given is theirs to keep.
 type Sink interface {
 	Flow(state.RawFlowEvent)
-	Process(state.RawProcessEvent)
+	Process(state.RawProcessEvent) // fork and exit
+	Exec(state.RawExecEvent)
 	Escalation(state.RawEscalationEvent)
 }
 
@@ -32,13 +33,45 @@ const readEvery = 20 * time.Millisecond
 // Watch reads the three rings into sink until ctx ends.
 func (d *Datapath) Watch(ctx context.Context, sink Sink) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return read(ctx, d.state.FlowRing, sink.Flow) })
-	g.Go(func() error { return read(ctx, d.state.ProcessRing, sink.Process) })
-	g.Go(func() error { return read(ctx, d.state.EnforceRing, sink.Escalation) })
+	g.Go(func() error { return read(ctx, d.state.FlowRing, one(sink.Flow)) })
+	g.Go(func() error { return read(ctx, d.state.ProcessRing, either(sink.Process, sink.Exec)) })
+	g.Go(func() error { return read(ctx, d.state.EnforceRing, one(sink.Escalation)) })
 	return g.Wait()
 }
 
-func read[T any](ctx context.Context, ring *ebpf.Map, sink func(T)) error {
+// one hands records of one type on.
+func one[T any](sink func(T)) func([]byte) error {
+	return func(b []byte) error {
+		v, err := decode[T](b)
+		if err == nil {
+			sink(v)
+		}
+		return err
+	}
+}
+
+// either hands records of two types on, told apart by their size.
+func either[A, B any](a func(A), b func(B)) func([]byte) error {
+	return func(raw []byte) error {
+		var small A
+		if len(raw) < int(unsafe.Sizeof(small))+8 {
+			return one(a)(raw)
+		}
+		return one(b)(raw)
+	}
+}
+
+// decode copies a record, which is the C struct that T was generated from; it is
+// aligned in the ring only, so it cannot be pointed at.
+func decode[T any](b []byte) (v T, err error) {
+	if len(b) < int(unsafe.Sizeof(v)) {
+		return v, fmt.Errorf("read ring: event of %d bytes, want %d", len(b), unsafe.Sizeof(v))
+	}
+	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), b)
+	return v, nil
+}
+
+func read(ctx context.Context, ring *ebpf.Map, sink func([]byte) error) error {
 	r, err := ringbuf.NewReader(ring)
 	if err != nil {
 		return fmt.Errorf("open ring: %w", err)
@@ -58,13 +91,8 @@ func read[T any](ctx context.Context, ring *ebpf.Map, sink func(T)) error {
 		case err != nil:
 			return fmt.Errorf("read ring: %w", err)
 		}
-		var v T
-		if len(rec.RawSample) < int(unsafe.Sizeof(v)) {
-			return fmt.Errorf("read ring: event of %d bytes, want %d", len(rec.RawSample), unsafe.Sizeof(v))
+		if err := sink(rec.RawSample); err != nil {
+			return err
 		}
-		// The record is the C struct that T was generated from, and 8-byte aligned
-		// only in the ring: copy, do not point.
-		copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), rec.RawSample)
-		sink(v)
 	}
 }

@@ -17,21 +17,22 @@ import (
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
-// Process takes a process event of the kernel. The first process of a container
-// makes the engine look up the programs that rules name in it.
-func (e *Engine) Process(ev state.RawProcessEvent) {
-	name := e.view.pod(ev.Pod)
-	out := rpc.Event{
-		Time: bootTime().Add(time.Duration(ev.Time)), Outcome: "observed",
-		Pod:     rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
-		Process: e.names.process(&ev),
+// Exec takes an exec of a pod's process. A container that has not been looked into
+// is, now that it has a process.
+func (e *Engine) Exec(ev state.RawExecEvent) {
+	e.observe(&ev.Process, rpc.Event{Type: "exec", Process: e.names.exec(&ev)})
+	if ev.Entry != 0 {
+		e.joined(ev.Process.Cgroup, ev.Process.Slot, ev.Process.Pod)
 	}
-	switch ev.Type {
-	case state.ProcessExec:
-		out.Type = "exec"
-	case state.ProcessFork:
-		out.Type = "fork"
-	case state.ProcessExit:
+	if ev.Entry != 0 || e.files.waits(ev.Process.Container) {
+		e.later()
+	}
+}
+
+// Process takes a fork or an exit.
+func (e *Engine) Process(ev state.RawProcessEvent) {
+	out := rpc.Event{Type: "fork", Process: e.names.process(&ev)}
+	if ev.Type == state.ProcessExit {
 		out.Type = "exit"
 		status := syscall.WaitStatus(ev.ExitCode)
 		code := status.ExitStatus()
@@ -41,13 +42,16 @@ func (e *Engine) Process(ev state.RawProcessEvent) {
 		}
 		out.ExitCode = &code
 	}
+	e.observe(&ev, out)
+}
+
+// observe completes and keeps an event that only tells.
+func (e *Engine) observe(ev *state.RawProcessEvent, out rpc.Event) {
+	name := e.view.pod(ev.Pod)
+	out.Time = bootTime().Add(time.Duration(ev.Time))
+	out.Outcome = "observed"
+	out.Pod = rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name}
 	e.report(out)
-	if ev.Entry != 0 {
-		e.joined(ev.Cgroup, ev.Slot, ev.Pod)
-	}
-	if ev.Entry != 0 || ev.Type == state.ProcessExec && e.files.waits(ev.Container) {
-		e.later()
-	}
 }
 
 // Escalation takes a gain of privilege and what the kernel did about it.

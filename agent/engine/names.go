@@ -67,38 +67,60 @@ func (n *names) of(s state.RawStamp) *rpc.Process {
 		p.Args = nil
 		return &p
 	}
-	p = rpc.Process{PID: s.Pid, UID: s.Uid, ExecID: id.String()}
-	if r, ok := n.dp.Process(s.Pid); ok && r.ExecId == s.ExecId && r.PathAt < state.PathLen {
-		p.Path = text(r.Walk[r.PathAt:])
+	p = rpc.Process{PID: s.Pid, UID: s.Uid, ExecID: id.String(), Path: n.record(id)}
+	if p.Path != "" {
 		n.put(id, p)
 	}
 	return &p
 }
 
-// process reads an exec or fork event, and remembers it.
-func (n *names) process(ev *state.RawProcessEvent) rpc.Process {
-	id := execID{ev.ExecId, ev.Pid}
+// exec reads an exec, and remembers it.
+func (n *names) exec(ev *state.RawExecEvent) rpc.Process {
+	id := execID{ev.Process.ExecId, ev.Process.Pid}
 	p := rpc.Process{
-		Path: text(ev.Path[:]), PID: ev.Pid, UID: ev.Uid,
-		ExecID: id.String(), ParentExecID: parentOf(ev.ParentExecId, ev.ParentPid, ev.Pid, ev.Type),
+		Path: text(ev.Path[:]), Args: args(ev.Args[:], ev.ArgsLen), Truncated: ev.ArgsLen > state.ArgsLen,
+		PID: ev.Process.Pid, UID: ev.Process.Uid,
+		ExecID:       id.String(),
+		ParentExecID: execID{ev.Process.ParentExecId, ev.Process.Pid}.String(), // what it was before
 	}
-	if ev.Type == state.ProcessExec {
-		p.Args = args(ev.Args[:], ev.ArgsLen)
-		p.Truncated = ev.ArgsLen > state.ArgsLen
+	n.put(id, p)
+	return p
+}
+
+// process reads a fork or an exit. A fork is remembered under its own id, with the
+// path of its parent.
+func (n *names) process(ev *state.RawProcessEvent) rpc.Process {
+	id, parent := execID{ev.ExecId, ev.Pid}, execID{ev.ParentExecId, ev.ParentPid}
+	known := id
+	if ev.Type == state.ProcessFork {
+		known = parent
 	}
-	if ev.Type != state.ProcessExit {
+	p := rpc.Process{PID: ev.Pid, UID: ev.Uid, Path: n.path(known)}
+	p.ExecID, p.ParentExecID = id.String(), parent.String()
+	if ev.Type == state.ProcessFork {
 		n.put(id, p)
 	}
 	return p
 }
 
-// parentOf names the process image that an event's came from: at exec the same
-// process's former one, else the parent's.
-func parentOf(id uint64, parent, pid, kind uint32) string {
-	if kind == state.ProcessExec {
-		return execID{id, pid}.String()
+// path is the program of a process image, "" if it is not known.
+func (n *names) path(id execID) string {
+	n.mu.Lock()
+	p, ok := n.byID[id]
+	n.mu.Unlock()
+	if ok {
+		return p.Path
 	}
-	return execID{id, parent}.String()
+	return n.record(id)
+}
+
+// record reads the path from the kernel's record.
+func (n *names) record(id execID) string {
+	r, ok := n.dp.Process(id.pid)
+	if !ok || r.ExecId != id.time || r.PathAt >= state.PathLen {
+		return ""
+	}
+	return text(r.Walk[r.PathAt:])
 }
 
 // text reads a C string.

@@ -8,15 +8,8 @@
 #define MAX_NAMES 64 /* components and mounts of a path */
 #define MAX_TREE 48 /* depth of a mount tree's red-black tree */
 
-static __always_inline void emit_process(struct task_struct *task, const struct proc *r, __u32 type, __u32 entry)
+static __always_inline void fill_process(struct process_event *e, const struct proc *r, __u32 type)
 {
-	struct process_event *e = bpf_ringbuf_reserve(&process_ring, sizeof(*e), 0);
-	unsigned long args, args_end;
-
-	if (!e) {
-		count(&lost, LOST_PROCESS);
-		return;
-	}
 	e->time = bpf_ktime_get_boot_ns();
 	e->exec_id = r->exec_id;
 	e->parent_exec_id = r->parent_exec_id;
@@ -28,27 +21,44 @@ static __always_inline void emit_process(struct task_struct *task, const struct 
 	e->uid = r->creds.uid[1];
 	e->slot = r->slot;
 	e->pod = r->pod;
-	e->exit_code = type == PROCESS_EXIT ? BPF_CORE_READ(task, signal, group_exit_code) : 0;
-	if (type == PROCESS_EXIT && !e->exit_code)
-		e->exit_code = task->exit_code;
+	e->exit_code = 0;
 	e->flags = r->flags;
-	e->entry = entry;
-	e->args_len = 0;
-	__builtin_memset(e->args, 0, ARGS_LEN);
-	__builtin_memset(e->path, 0, PATH_LEN);
-	if (r->path_at < PATH_LEN)
-		bpf_probe_read_kernel(e->path, PATH_LEN, r->walk + r->path_at);
-	if (type == PROCESS_EXEC) {
-		args = BPF_CORE_READ(task, mm, arg_start);
-		args_end = BPF_CORE_READ(task, mm, arg_end);
-		if (args_end > args) {
-			__u32 n = args_end - args;
-			e->args_len = n;
-			if (n > ARGS_LEN)
-				n = ARGS_LEN;
-			bpf_probe_read_user(e->args, n, (void *)args);
-		}
+}
+
+static __always_inline void emit_process(const struct proc *r, __u32 type, __u32 exit_code)
+{
+	struct process_event *e = bpf_ringbuf_reserve(&process_ring, sizeof(*e), 0);
+
+	if (!e) {
+		count(&lost, LOST_PROCESS);
+		return;
 	}
+	fill_process(e, r, type);
+	e->exit_code = exit_code;
+	submit(&process_ring, e);
+}
+
+static __always_inline void emit_exec(struct task_struct *task, const struct proc *r, __u32 entry)
+{
+	struct exec_event *e = bpf_ringbuf_reserve(&process_ring, sizeof(*e), 0);
+	struct mm_struct *mm = task->mm;
+	__u64 n = 0;
+
+	if (!e) {
+		count(&lost, LOST_PROCESS);
+		return;
+	}
+	fill_process(&e->process, r, PROCESS_EXEC);
+	e->entry = entry;
+	if (r->path_at >= PATH_LEN || bpf_probe_read_kernel(e->path, PATH_LEN, r->walk + r->path_at))
+		e->path[0] = 0;
+	if (mm)
+		n = mm->arg_end - mm->arg_start;
+	e->args_len = n;
+	if (n > ARGS_LEN)
+		n = ARGS_LEN;
+	if (n && bpf_probe_read_user(e->args, n, (void *)mm->arg_start))
+		e->args_len = 0;
 	submit(&process_ring, e);
 }
 
@@ -63,41 +73,41 @@ struct walk {
 /* One step towards the root of the mount namespace: a name, or a mount. */
 static long step(__u32 i, struct walk *w)
 {
-	struct dentry *dentry = w->dentry, *parent;
-	struct mount *mnt = w->mnt, *up;
+	struct dentry *dentry = cast(w->dentry, struct dentry);
+	struct mount *mnt = cast(w->mnt, struct mount);
 	struct proc *r = w->r;
-	__u32 n;
+	__u32 n, at = w->at;
 
-	if (dentry == BPF_CORE_READ(mnt, mnt.mnt_root)) {
-		up = BPF_CORE_READ(mnt, mnt_parent);
-		w->done = up == mnt;
-		w->dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
-		w->mnt = up;
-		return up == mnt;
+	if (dentry == mnt->mnt.mnt_root) {
+		w->dentry = mnt->mnt_mountpoint;
+		w->mnt = mnt->mnt_parent;
+		w->done = w->mnt == mnt;
+		return w->mnt == mnt;
 	}
-	parent = BPF_CORE_READ(dentry, d_parent);
-	if (parent == dentry) /* not under its mount's root: unreachable */
+	if (dentry->d_parent == dentry) /* not under its mount's root: unreachable */
 		return 1;
-	n = BPF_CORE_READ(dentry, d_name.len);
-	if (n + 1 > w->at || w->at >= PATH_LEN)
+	n = dentry->d_name.len;
+	if (n + 1 > at || at >= PATH_LEN)
 		return 1;
-	w->at -= n + 1;
-	r->walk[w->at & (PATH_LEN - 1)] = '/';
-	bpf_probe_read_kernel(&r->walk[(w->at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1),
-			      BPF_CORE_READ(dentry, d_name.name));
-	w->dentry = parent;
+	at -= n + 1;
+	r->walk[at & (PATH_LEN - 1)] = '/';
+	bpf_probe_read_kernel(&r->walk[(at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1), dentry->d_name.name);
+	w->dentry = dentry->d_parent;
+	w->at = at;
 	return 0;
+}
+
+static __always_inline struct mount *mount_of(struct file *file)
+{
+	return cast((void *)file->f_path.mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
 }
 
 /* Writes the path of a file, seen from the root of its mount namespace, to r. */
 static __always_inline void walk_path(struct proc *r, struct file *file)
 {
-	struct walk w = { .r = r, .at = PATH_LEN - 1 };
-	struct vfsmount *mnt = BPF_CORE_READ(file, f_path.mnt);
+	struct walk w = { .r = r, .at = PATH_LEN - 1, .dentry = file->f_path.dentry, .mnt = mount_of(file) };
 
 	__builtin_memset(r->walk + PATH_LEN - 1, 0, PATH_LEN + 1);
-	w.dentry = BPF_CORE_READ(file, f_path.dentry);
-	w.mnt = (void *)mnt - bpf_core_field_offset(struct mount, mnt);
 	bpf_loop(MAX_NAMES, step, &w, 0);
 	r->path_at = w.at;
 	if (!w.done)
@@ -107,30 +117,30 @@ static __always_inline void walk_path(struct proc *r, struct file *file)
 /* The greatest mount id of a mount namespace: newer mounts are not the image's. */
 static __always_inline __u64 last_mount(struct mnt_namespace *ns)
 {
-	struct mnt_namespace___tree *tree = (void *)ns;
-	struct rb_node *node = 0, *next;
+	struct mnt_namespace___tree *tree = cast(ns, struct mnt_namespace___tree);
+	struct rb_node *node, *next;
 
 	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique) || !bpf_core_field_exists(tree->mounts))
 		return 0;
-	next = BPF_CORE_READ(tree, mounts.rb_node);
+	node = next = tree->mounts.rb_node;
 	for (int i = 0; i < MAX_TREE && next; i++) {
 		node = next;
-		next = BPF_CORE_READ(node, rb_right);
+		next = node->rb_right;
 	}
 	if (!node)
 		return 0;
-	struct mount___unique *m = (void *)node - bpf_core_field_offset(struct mount___unique, mnt_node);
-	return BPF_CORE_READ(m, mnt_id_unique);
+	return cast((void *)node - bpf_core_field_offset(struct mount___unique, mnt_node), struct mount___unique)
+	    ->mnt_id_unique;
 }
 
 /* Did the container begin with this mount? Without ids, only its root counts. */
 static __always_inline bool image_mount(struct mount *m, struct mnt_namespace *ns, const struct container *c)
 {
-	if (BPF_CORE_READ(ns, ns.inum) != c->mnt_ns)
+	if (ns->ns.inum != c->mnt_ns)
 		return false;
 	if (!c->last_mount)
-		return BPF_CORE_READ(m, mnt_parent) == BPF_CORE_READ(ns, root) || m == BPF_CORE_READ(ns, root);
-	return BPF_CORE_READ((struct mount___unique *)m, mnt_id_unique) <= c->last_mount;
+		return m->mnt_parent == ns->root || m == ns->root;
+	return cast(m, struct mount___unique)->mnt_id_unique <= c->last_mount;
 }
 
 /*
@@ -170,7 +180,7 @@ static __always_inline __u32 enter(struct task_struct *task, struct proc *r, str
 
 	if (c->container)
 		return 0;
-	n.mnt_ns = BPF_CORE_READ(ns, ns.inum);
+	n.mnt_ns = ns->ns.inum;
 	n.last_mount = last_mount(ns);
 	if (bpf_map_update_elem(&containers, &r->cgroup, &n, BPF_NOEXIST)) {
 		count(&full, FULL_CONTAINERS);
@@ -215,9 +225,9 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 {
 	__u32 tgid = task->tgid, entry = 0;
 	struct file *file = bprm->file;
-	struct mount *mnt = (void *)BPF_CORE_READ(file, f_path.mnt) - bpf_core_field_offset(struct mount, mnt);
-	struct mnt_namespace *ns = BPF_CORE_READ(task, nsproxy, mnt_ns);
-	bool own = BPF_CORE_READ(mnt, mnt_ns) == ns;
+	struct mount *mnt = mount_of(file);
+	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
+	bool own = mnt->mnt_ns == ns;
 	struct proc *r = proc_of(tgid);
 	__u64 cgroup = cgroup_of(task);
 	struct cgroup_pod *c = pod_of(cgroup);
@@ -236,19 +246,19 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 	r->parent_exec_id = r->exec_id ?: r->parent_exec_id;
 	r->exec_id = bpf_ktime_get_boot_ns();
 	r->pid = tgid;
-	r->parent_pid = BPF_CORE_READ(task, real_parent, tgid);
+	r->parent_pid = task->real_parent->tgid;
 	r->cgroup = cgroup;
-	r->mnt_ns = BPF_CORE_READ(ns, ns.inum);
-	r->net_ns = BPF_CORE_READ(task, nsproxy, net_ns, ns.inum);
-	r->pid_ns = BPF_CORE_READ(task, nsproxy, pid_ns_for_children, ns.inum);
+	r->mnt_ns = ns->ns.inum;
+	r->net_ns = task->nsproxy->net_ns->ns.inum;
+	r->pid_ns = task->nsproxy->pid_ns_for_children->ns.inum;
 	r->flags &= PROC_JUDGED;
 	if (c && !judged) {
 		r->slot = c->slot;
 		r->pod = c->pod;
 	}
 	walk_path(r, file);
-	r->program.ino = BPF_CORE_READ(file, f_inode, i_ino);
-	r->program.dev = BPF_CORE_READ(file, f_inode, i_sb, s_dev);
+	r->program.ino = file->f_inode->i_ino;
+	r->program.dev = file->f_inode->i_sb->s_dev;
 	read_creds(task, &r->creds);
 	if (judged) {
 		check_exec(task, r, old_pid);
@@ -261,7 +271,7 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 	in = bpf_map_lookup_elem(&containers, &r->program.container);
 	if (own && in && image_mount(mnt, ns, in))
 		r->flags |= PROC_IMAGE;
-	emit_process(task, r, PROCESS_EXEC, entry);
+	emit_exec(task, r, entry);
 	return 0;
 }
 

@@ -50,6 +50,19 @@ static __always_inline void lower(struct creds *base, const struct creds *now)
 	}
 }
 
+/* Is task the process 1 of a pid namespace other than the machine's? */
+static __always_inline bool first_of_namespace(struct task_struct *task)
+{
+	struct pid *pid = task->group_leader->thread_pid;
+	__u32 level = pid->level;
+	int nr = 0;
+
+	if (!level || level > 32)
+		return false;
+	bpf_core_read(&nr, sizeof(nr), &pid->numbers[level].nr);
+	return nr == 1;
+}
+
 /* Acts on a gain as the pod's rules say: kills current, reports, or nothing. */
 static __always_inline __u32 act_on_gain(struct task_struct *task, const struct proc *r, const struct creds *base,
 					 const struct creds *now, __u32 gain, __u32 at_exec)
@@ -85,14 +98,7 @@ static __always_inline __u32 act_on_gain(struct task_struct *task, const struct 
 	e->rule = rule;
 	e->gain = gain;
 	e->at_exec = at_exec;
-	e->init = 0;
-	struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
-	__u32 level = BPF_CORE_READ(pid, level);
-	if (level > 0 && level < 32) {
-		struct upid u = {};
-		bpf_core_read(&u.nr, sizeof(u.nr), &pid->numbers[level].nr);
-		e->init = u.nr == 1;
-	}
+	e->init = first_of_namespace(task);
 	__builtin_memset(e->path, 0, PATH_LEN);
 	if (r->path_at < PATH_LEN)
 		bpf_probe_read_kernel(e->path, PATH_LEN, r->walk + r->path_at);

@@ -16,6 +16,10 @@
 #include <bpf/bpf_endian.h>
 #include <bpf/bpf_tracing.h>
 
+/* A pointer that the verifier lost track of, as one it can follow: loads, no helper. */
+extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
+#define cast(ptr, type) ((type *)bpf_rdonly_cast(ptr, bpf_core_type_id_kernel(type)))
+
 #define TCX_NEXT (-1)
 #define TCX_DROP 2
 #define SIGKILL 9

@@ -10,19 +10,16 @@
 
 static __always_inline __u64 cgroup_of(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+	return task->cgroups->dfl_cgrp->kn->id;
 }
 
 static __always_inline __u64 netns_of(struct task_struct *task)
 {
-	struct net *net = BPF_CORE_READ(task, nsproxy, net_ns);
+	struct net *net = task->nsproxy->net_ns;
 
-	if (!net)
-		return 0;
-	if (bpf_core_field_size(net->net_cookie) == 8 &&
-	    !bpf_core_field_exists(((struct net___atomic *)0)->net_cookie.counter))
-		return BPF_CORE_READ(net, net_cookie);
-	return BPF_CORE_READ((struct net___atomic *)net, net_cookie.counter);
+	if (bpf_core_field_exists(((struct net___atomic *)0)->net_cookie.counter))
+		return cast(net, struct net___atomic)->net_cookie.counter;
+	return net->net_cookie;
 }
 
 /* The live pod of a cgroup, 0 if it has none. */
@@ -72,16 +69,16 @@ static __always_inline __u32 known_path(const struct proc *r)
 
 static __always_inline void read_creds(struct task_struct *task, struct creds *c)
 {
-	const struct cred *cred = BPF_CORE_READ(task, cred);
+	const struct cred *cred = cast(task->cred, struct cred);
 
-	c->caps = BPF_CORE_READ(cred, cap_permitted.val) | BPF_CORE_READ(cred, cap_ambient.val);
-	c->uid[0] = BPF_CORE_READ(cred, uid.val);
-	c->uid[1] = BPF_CORE_READ(cred, euid.val);
-	c->uid[2] = BPF_CORE_READ(cred, suid.val);
-	c->gid[0] = BPF_CORE_READ(cred, gid.val);
-	c->gid[1] = BPF_CORE_READ(cred, egid.val);
-	c->gid[2] = BPF_CORE_READ(cred, sgid.val);
-	c->user_ns = BPF_CORE_READ(cred, user_ns, ns.inum);
+	c->caps = cred->cap_permitted.val | cred->cap_ambient.val;
+	c->uid[0] = cred->uid.val;
+	c->uid[1] = cred->euid.val;
+	c->uid[2] = cred->suid.val;
+	c->gid[0] = cred->gid.val;
+	c->gid[1] = cred->egid.val;
+	c->gid[2] = cred->sgid.val;
+	c->user_ns = cred->user_ns->ns.inum;
 	c->_pad = 0;
 }
 

@@ -243,6 +243,7 @@ struct flow_event {
 
 enum process_type { PROCESS_EXEC, PROCESS_FORK, PROCESS_EXIT, PROCESS_JOIN };
 
+/* Fork and exit; the path is that of the exec with the same or the parent's id. */
 struct process_event {
 	__u64 time;
 	__u64 exec_id;
@@ -257,6 +258,11 @@ struct process_event {
 	__u32 pod;
 	__u32 exit_code; /* as wait(2) has it */
 	__u32 flags;
+};
+
+/* An exec is told by this and the strings behind it. */
+struct exec_event {
+	struct process_event process;
 	__u32 entry; /* 1: the first exec of a new container */
 	__u32 args_len; /* of all arguments; more than ARGS_LEN: cut */
 	__u8 path[PATH_LEN];

@@ -41,7 +41,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	r->cgroup = cgroup_of(child);
 	if (lowered)
 		r->base = *lowered;
-	emit_process(child, r, PROCESS_FORK, 0);
+	emit_process(r, PROCESS_FORK, 0);
 	return 0;
 }
 
@@ -60,9 +60,9 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	if (!r)
 		return 0;
 	bpf_map_delete_elem(&thread_creds, &tid);
-	if (BPF_CORE_READ(task, signal, live.counter))
+	if (task->signal->live.counter)
 		return 0;
-	emit_process(task, r, PROCESS_EXIT, 0);
+	emit_process(r, PROCESS_EXIT, task->signal->group_exit_code ?: task->exit_code);
 	bpf_map_delete_elem(&procs, &tgid);
 	return 0;
 }
@@ -71,14 +71,14 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 SEC("tp_btf/cgroup_mkdir")
 int BPF_PROG(cgroup_made, struct cgroup *cgrp)
 {
-	struct cgroup *parent = (struct cgroup *)cgrp->self.parent;
+	struct cgroup_subsys_state *parent = cgrp->self.parent; /* first in struct cgroup */
 	__u64 id = cgrp->kn->id, up;
 	struct cgroup_pod *of, c;
 	__u32 one = 1;
 
 	if (cgrp->root->hierarchy_id || !parent)
 		return 0;
-	up = BPF_CORE_READ(parent, kn, id);
+	up = cast(parent, struct cgroup)->kn->id;
 	of = pod_of(up);
 	if (of) {
 		c = *of;

@@ -82,6 +82,15 @@ type RawEscalationEvent struct {
 	Path         [256]uint8
 }
 
+type RawExecEvent struct {
+	_       structs.HostLayout
+	Process RawProcessEvent
+	Entry   uint32
+	ArgsLen uint32
+	Path    [256]uint8
+	Args    [256]uint8
+}
+
 type RawFlow struct {
 	_     structs.HostLayout
 	Timer struct {
@@ -204,10 +213,6 @@ type RawProcessEvent struct {
 	Pod          uint32
 	ExitCode     uint32
 	Flags        uint32
-	Entry        uint32
-	ArgsLen      uint32
-	Path         [256]uint8
-	Args         [256]uint8
 }
 
 type RawProcessKey struct {
@@ -282,6 +287,7 @@ const (
 	RawMapThreadCreds     = "thread_creds"
 	RawMapTotals          = "totals"
 	RawVarEscalationEvent = "_escalation_event"
+	RawVarExecEvent       = "_exec_event"
 	RawVarFlowEvent       = "_flow_event"
 	RawVarProcessEvent    = "_process_event"
 )
@@ -373,6 +379,7 @@ type RawMapSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type RawVariableSpecs struct {
 	EscalationEvent *ebpf.VariableSpec `ebpf:"_escalation_event"`
+	ExecEvent       *ebpf.VariableSpec `ebpf:"_exec_event"`
 	FlowEvent       *ebpf.VariableSpec `ebpf:"_flow_event"`
 	ProcessEvent    *ebpf.VariableSpec `ebpf:"_process_event"`
 }
@@ -473,6 +480,7 @@ func (m *RawMaps) Close() error {
 // It can be passed to LoadRawObjects or ebpf.CollectionSpec.LoadAndAssign.
 type RawVariables struct {
 	EscalationEvent *ebpf.Variable `ebpf:"_escalation_event"`
+	ExecEvent       *ebpf.Variable `ebpf:"_exec_event"`
 	FlowEvent       *ebpf.Variable `ebpf:"_flow_event"`
 	ProcessEvent    *ebpf.Variable `ebpf:"_process_event"`
 }

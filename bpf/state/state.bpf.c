@@ -7,6 +7,7 @@
 /* Types that no map names. */
 struct flow_event *_flow_event __attribute__((unused));
 struct process_event *_process_event __attribute__((unused));
+struct exec_event *_exec_event __attribute__((unused));
 struct escalation_event *_escalation_event __attribute__((unused));
 
 char _license[] SEC("license") = "Dual BSD/GPL";

@@ -161,7 +161,7 @@ func execCost(ctx context.Context, f figures, n *harness.Node) error {
 		b := before[name]
 		if runs := a.runs - b.runs; runs > 0 {
 			us := float64(a.time-b.time) / float64(runs) / 1000
-			f.add(strings.TrimPrefix(name, "proc_")+"_us", us, "us")
+			f.add(strings.TrimPrefix(name, "proc_")+"_program_us", us, "us")
 			sum += us
 		}
 	}
