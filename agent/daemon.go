@@ -79,8 +79,8 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 		return err
 	}
 	apply := func() {
-		if _, err := eng.Apply(ctx, objects.Cluster()); err != nil {
-			log.Error("objects are not in force", "error", err)
+		if err := eng.Follow(objects.Cluster()); err != nil {
+			log.Error("not all objects are in force", "error", err)
 		}
 	}
 	apply()

@@ -45,7 +45,9 @@ type Engine struct {
 	mu       sync.Mutex // held while the kernel is being changed
 	compiler *compile.Compiler
 	ids      *compile.IDs
-	cluster  *policy.Cluster
+	cluster  *policy.Cluster // in force
+	full     *policy.Cluster // asked for: cluster and what did not fit
+	unfit    unfit
 	pods     map[string]*pod // by attachment key
 	files    *files
 
@@ -78,6 +80,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		compiler: compile.New(ids),
 		ids:      ids,
 		cluster:  &policy.Cluster{},
+		full:     &policy.Cluster{},
 		pods:     make(map[string]*pod),
 		files:    newFiles(cfg.CgroupRoot),
 		again:    make(chan struct{}, 1),
@@ -98,13 +101,21 @@ func (e *Engine) Run(ctx context.Context) error {
 			return nil
 		case <-e.again:
 			e.mu.Lock()
-			err := e.realise()
+			err := e.round()
 			e.mu.Unlock()
 			if err != nil {
-				e.log.Error("repeat", "error", err)
+				e.log.Error("not all is in force", "error", err)
 			}
 		}
 	}
+}
+
+// round repeats realise, and tries once more what did not fit. e.mu is held.
+func (e *Engine) round() error {
+	if len(e.unfit.policies) == 0 && !e.anyRefused() {
+		return e.realise()
+	}
+	return errors.Join(e.admit(), e.follow(e.full))
 }
 
 // later asks Run for another round.
@@ -120,28 +131,39 @@ func (e *Engine) later() {
 func (e *Engine) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	before := e.cluster
-	e.cluster = c
 	e.files.retry()
-	if err := e.realise(); err != nil {
-		e.cluster = before
-		if undo := e.realise(); undo != nil {
-			err = errors.Join(err, fmt.Errorf("go back to the objects before: %w", undo))
-		}
-		if errors.Is(err, datapath.ErrNoFit) {
-			return rpc.PutReply{}, fmt.Errorf("%w: %w", api.ErrNoFit, err)
-		}
+	if err := e.change(e.unfit.without(c)); err != nil {
 		return rpc.PutReply{}, err
 	}
+	e.full = c
 	e.later()
 	reply := rpc.PutReply{Revision: e.view.next(), State: "enforced", Pods: len(e.pods)}
-	if len(e.degraded()) > 0 {
+	if len(e.degraded()) > 0 || len(e.unfit.policies) > 0 {
 		reply.State = "degraded"
 	}
 	return reply, nil
 }
 
-// realise makes the kernel equal to e.cluster and e.pods. e.mu is held.
+// change puts the objects of c in force, or keeps those that were. e.mu is held.
+func (e *Engine) change(c *policy.Cluster) error {
+	before := e.cluster
+	e.cluster = c
+	err := e.realise()
+	if err == nil {
+		return nil
+	}
+	e.cluster = before
+	if undo := e.realise(); undo != nil {
+		err = errors.Join(err, fmt.Errorf("go back to the objects before: %w", undo))
+	}
+	if errors.Is(err, datapath.ErrNoFit) {
+		return fmt.Errorf("%w: %w", api.ErrNoFit, err)
+	}
+	return err
+}
+
+// realise makes the kernel equal to e.cluster and e.pods. e.mu is held. After an
+// error pods have the rules they had.
 func (e *Engine) realise() (err error) {
 	defer func() { e.view.fail(err) }()
 	if err := e.forgetGone(); err != nil {
@@ -156,6 +178,20 @@ func (e *Engine) realise() (err error) {
 	if err != nil {
 		return fmt.Errorf("compile policies: %w", err)
 	}
+	if err := e.enforce(img); err != nil {
+		e.compiler.Skip()
+		return err
+	}
+	for _, p := range e.pods {
+		p.closed = e.unfit.closes[p.key()]
+		p.realised = p.refused == nil && !p.closed
+	}
+	e.publish(cluster, img)
+	return nil
+}
+
+// enforce brings an image to the kernel.
+func (e *Engine) enforce(img *compile.Image) error {
 	if err := e.saveIDs(); err != nil {
 		return err
 	}
@@ -172,14 +208,8 @@ func (e *Engine) realise() (err error) {
 		return err
 	}
 	if !watch {
-		if err := e.dp.WatchPrivileges(false); err != nil {
-			return err
-		}
+		return e.dp.WatchPrivileges(false)
 	}
-	for _, p := range e.pods {
-		p.realised = true
-	}
-	e.publish(cluster, img)
 	return nil
 }
 

@@ -22,7 +22,9 @@ import (
 // pod is a pod attached on this node.
 type pod struct {
 	rpc.Attachment
-	realised bool // its rules came from the agent
+	realised bool  // its rules came from the agent
+	closed   bool  // a policy that selects it does not fit
+	refused  error // why it has none: it did not fit
 }
 
 func (p *pod) key() policy.PodKey { return policy.PodKey{Namespace: p.Namespace, Name: p.Name} }
@@ -105,7 +107,7 @@ func (e *Engine) Attach(_ context.Context, a rpc.Attachment) (rpc.AttachReply, e
 	p := &pod{Attachment: a}
 	e.pods[a.Key()] = p
 	if err := e.realise(); err != nil {
-		return rpc.AttachReply{State: unrealised(p)}, fmt.Errorf("realise pod %s: %w", p.key(), err)
+		return rpc.AttachReply{State: unrealised(p)}, fmt.Errorf("realise pod %s: %w", p.key(), e.refuse(p, err))
 	}
 	if e.pods[a.Key()] == nil {
 		return rpc.AttachReply{}, fmt.Errorf("realise pod %s: its slot %d belongs to another", p.key(), a.Slot)
@@ -146,8 +148,10 @@ func (e *Engine) live(c datapath.Container) bool {
 }
 
 // merged is the cluster with the addresses that CNI gave the pods of this node.
-func (e *Engine) merged() (*policy.Cluster, []policy.PodKey) {
-	c := *e.cluster
+func (e *Engine) merged() (*policy.Cluster, []policy.PodKey) { return e.mergedWith(e.cluster) }
+
+func (e *Engine) mergedWith(from *policy.Cluster) (*policy.Cluster, []policy.PodKey) {
+	c := *from
 	c.Pods = maps.Clone(c.Pods)
 	if c.Pods == nil {
 		c.Pods = make(map[policy.PodKey]policy.Pod)
@@ -155,6 +159,9 @@ func (e *Engine) merged() (*policy.Cluster, []policy.PodKey) {
 	var local []policy.PodKey
 	for _, key := range slices.Sorted(maps.Keys(e.pods)) {
 		a := e.pods[key]
+		if a.refused != nil {
+			continue
+		}
 		p, known := c.Pods[a.key()]
 		if !known {
 			p = policy.Pod{PodKey: a.key()}
@@ -175,13 +182,20 @@ func (e *Engine) merged() (*policy.Cluster, []policy.PodKey) {
 func (e *Engine) assignments(img *compile.Image) map[uint32]state.RawAssignment {
 	out := make(map[uint32]state.RawAssignment, len(e.pods))
 	for _, p := range e.pods {
-		out[p.Slot] = state.RawAssignment{Pod: p.PodID, Ruleset: img.Pods[p.key()]}
+		a := state.RawAssignment{Pod: p.PodID, Ruleset: img.Pods[p.key()]}
+		switch {
+		case p.refused != nil:
+			continue // as the plugin left it
+		case e.unfit.closes[p.key()]:
+			a.Ruleset = state.RuleSetClosed
+		}
+		out[p.Slot] = a
 	}
 	return out
 }
 
 func unrealised(p *pod) string {
-	if p.Open {
+	if p.Open && !p.closed {
 		return "open"
 	}
 	return "closed"

@@ -4,6 +4,7 @@ package engine
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 
 	"github.com/sluice-io/sluice/agent/rpc"
@@ -68,7 +69,18 @@ func (e *Engine) Status() rpc.Status {
 	for _, p := range v.pods {
 		s.Pods[stateOf(p)]++
 	}
+	for _, p := range v.pods {
+		if p.refused != nil {
+			s.Problems = append(s.Problems, fmt.Sprintf("pod %s is %s: %v", p.key(), stateOf(p), p.refused))
+		}
+	}
 	s.Policies = e.policies(v.cluster)
+	for ref, err := range v.unfit {
+		s.Policies = append(s.Policies, rpc.PolicyStatus{
+			Kind: string(ref.Kind), Namespace: ref.Namespace, Name: ref.Name, State: "degraded",
+			Reason: err.Error() + "; the pods it selects are closed",
+		})
+	}
 	s.Problems = append(s.Problems, e.degraded()...)
 	c, err := e.dp.Counters()
 	if err != nil {

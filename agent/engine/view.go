@@ -19,6 +19,7 @@ type snapshot struct {
 	pods     map[uint32]*pod // by pod id
 	addrs    map[netip.Addr]policy.PodKey
 	selected map[policy.PodKey][]policy.Ref
+	unfit    map[policy.Ref]error // policies asked for and not in force
 }
 
 // view holds the latest snapshot and what must outlive it: the names of rules and
@@ -85,6 +86,7 @@ func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
 		pods:     make(map[uint32]*pod, len(e.pods)),
 		addrs:    make(map[netip.Addr]policy.PodKey),
 		selected: img.Selected,
+		unfit:    maps.Clone(e.unfit.policies),
 	}
 	for _, p := range e.pods {
 		copied := *p

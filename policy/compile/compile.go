@@ -12,8 +12,9 @@ import (
 // Compiler makes Images one after the other, each fit to replace the one before
 // while flows are judged. It is not safe for concurrent use.
 type Compiler struct {
-	ids  *IDs
-	last generation
+	ids    *IDs
+	last   generation
+	before generation // for Skip
 }
 
 // generation is what one Image's Pods are judged by.
@@ -57,9 +58,13 @@ func (c *Compiler) Compile(in Input) (*Image, error) {
 	if err := c.ids.end(); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	c.last = next
+	c.before, c.last = c.last, next
 	return image, nil
 }
+
+// Skip says that the Image made last was not put in force: what retires next is
+// what the one before it holds. Twice in a row it does nothing.
+func (c *Compiler) Skip() { c.last = c.before }
 
 // build makes the Image of a generation and of the one before, which retires.
 func (c *Compiler) build(in Input, next generation, pods assignment) *Image {
