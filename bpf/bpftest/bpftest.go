@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -81,4 +82,33 @@ func Run(tb testing.TB, p *ebpf.Program, frame []byte, fromNode bool) uint32 {
 		tb.Fatalf("run %s: %v", p, err)
 	}
 	return ret
+}
+
+// Cgroup makes a cgroup v2 folder for the time of the test.
+func Cgroup(tb testing.TB) string {
+	tb.Helper()
+	RequireRoot(tb)
+	mounts, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		tb.Fatal(err)
+	}
+	for _, line := range strings.Split(string(mounts), "\n") {
+		before, after, _ := strings.Cut(line, " - ")
+		fields := strings.Fields(before)
+		if len(fields) < 5 || !strings.HasPrefix(after, "cgroup2 ") || fields[3] != "/" {
+			continue
+		}
+		dir, err := os.MkdirTemp(fields[4], "sluice-test-")
+		if err != nil {
+			tb.Fatalf("make cgroup: %v", err)
+		}
+		tb.Cleanup(func() {
+			if err := os.Remove(dir); err != nil {
+				tb.Errorf("remove cgroup: %v", err)
+			}
+		})
+		return dir
+	}
+	tb.Skip("no cgroup2 filesystem is mounted")
+	return ""
 }

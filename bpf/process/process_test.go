@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package process
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/sluice-io/sluice/bpf/bpftest"
+	"github.com/sluice-io/sluice/bpf/state"
+)
+
+// watched is an instance with a pod that has a cgroup of the test's own.
+func watched(t *testing.T) (s *state.State, cgroup string) {
+	t.Helper()
+	s, err := state.Create(bpftest.Dir(t), state.Sizes{})
+	must(t, err)
+	t.Cleanup(func() { s.Close() })
+	must(t, Install(s))
+	t.Cleanup(func() {
+		links, err := filepath.Glob(s.Dir.Link("*"))
+		must(t, err)
+		for _, l := range links {
+			must(t, state.Unlink(l))
+		}
+	})
+	cgroup = bpftest.Cgroup(t)
+	var st syscall.Stat_t
+	must(t, syscall.Stat(cgroup, &st))
+	p := state.Pod{IfIndex: 7, Cookie: 7, Cgroups: []uint64{st.Ino}}
+	must(t, s.Register(&p))
+	return s, cgroup
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// start runs a program in a cgroup from its first instruction on.
+func start(t *testing.T, cgroup, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	dir, err := os.Open(cgroup)
+	must(t, err)
+	defer dir.Close()
+	cmd := exec.Command(name, args...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{UseCgroupFD: true, CgroupFD: int(dir.Fd())}
+	must(t, cmd.Start())
+	t.Cleanup(func() {
+		cmd.Process.Kill()
+		cmd.Wait()
+	})
+	return cmd
+}
+
+func record(t *testing.T, s *state.State, pid int) (r state.RawProc, ok bool) {
+	t.Helper()
+	err := s.Procs.Lookup(uint32(pid), &r)
+	return r, err == nil
+}
+
+func pathOf(r state.RawProc) string {
+	b := r.Walk[r.PathAt:]
+	return string(b[:bytes.IndexByte(b, 0)])
+}
+
+func TestRecordFromExecToExit(t *testing.T) {
+	s, cgroup := watched(t)
+	cmd := start(t, cgroup, "/bin/sleep", "60")
+	r, ok := record(t, s, cmd.Process.Pid)
+	if !ok {
+		t.Fatal("no record once the process runs")
+	}
+	real, err := filepath.EvalSymlinks("/bin/sleep")
+	must(t, err)
+	var st syscall.Stat_t
+	must(t, syscall.Stat(real, &st))
+	if pathOf(r) != real || r.Program.Ino != st.Ino || r.Pid != uint32(cmd.Process.Pid) || r.ParentPid != uint32(os.Getpid()) {
+		t.Errorf("record of %s: inode %d, pid %d of %d; want %s, inode %d", pathOf(r), r.Program.Ino, r.Pid, r.ParentPid, real, st.Ino)
+	}
+	const judged, image = 1, 2
+	if r.Flags != judged|image {
+		t.Errorf("flags = %d, want judged and of the image", r.Flags)
+	}
+	must(t, cmd.Process.Kill())
+	cmd.Wait()
+	until(t, "the record goes", func() bool { _, ok := record(t, s, cmd.Process.Pid); return !ok })
+}
+
+func TestForkAndCgroupBelow(t *testing.T) {
+	s, cgroup := watched(t)
+	below := filepath.Join(cgroup, "below")
+	must(t, os.Mkdir(below, 0o755))
+	t.Cleanup(func() { must(t, os.Remove(below)) })
+	cmd := start(t, below, "/bin/sh", "-c", "sleep 60 & wait")
+	t.Cleanup(func() {
+		must(t, os.WriteFile(filepath.Join(below, "cgroup.kill"), []byte("1"), 0o644))
+		drained(t, below)
+	})
+	parent, ok := record(t, s, cmd.Process.Pid)
+	if !ok {
+		t.Fatal("no record in a cgroup made below the pod's")
+	}
+	var child state.RawProc
+	until(t, "the child has its exec", func() bool {
+		var pid uint32
+		var r state.RawProc
+		for it := s.Procs.Iterate(); it.Next(&pid, &r); {
+			if r.ParentPid == parent.Pid && strings.HasSuffix(pathOf(r), "/sleep") {
+				child = r
+				return true
+			}
+		}
+		return false
+	})
+	if child.Program.Container != parent.Program.Container || child.ExecId == parent.ExecId {
+		t.Errorf("child %+v, parent %+v", child, parent)
+	}
+}
+
+func TestOutsideProcessesHaveNoRecord(t *testing.T) {
+	s, _ := watched(t)
+	cmd := exec.Command("/bin/sleep", "60")
+	must(t, cmd.Start())
+	defer func() { cmd.Process.Kill(); cmd.Wait() }()
+	if _, ok := record(t, s, cmd.Process.Pid); ok {
+		t.Error("a process outside every pod has a record")
+	}
+}
+
+func drained(t *testing.T, cgroup string) {
+	t.Helper()
+	until(t, cgroup+" is empty", func() bool {
+		b, err := os.ReadFile(filepath.Join(cgroup, "cgroup.procs"))
+		return err == nil && len(b) == 0
+	})
+}
+
+func until(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(5 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("in vain: %s", what)
+		}
+	}
+}
