@@ -51,6 +51,7 @@ func runUninstall(ctx context.Context, c cli.UninstallConfig) error {
 	errs := []error{datapath.Uninstall(c.BPFFS)}
 	for _, path := range []string{
 		filepath.Join(c.StateDir, "pods"), filepath.Join(c.StateDir, "objects"), filepath.Join(c.StateDir, "last-good"), filepath.Join(c.StateDir, "ids.json"),
+		filepath.Join(c.StateDir, "files.json"),
 		filepath.Join(c.StateDir, "agent.lock"), c.Socket,
 	} {
 		errs = append(errs, os.RemoveAll(path))

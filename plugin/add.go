@@ -92,6 +92,9 @@ func attach(c *conf, a *rpc.Attachment) (err error) {
 		return err
 	}
 	a.Cgroup, a.CgroupID = g.Path, g.ID
+	if err := l.watchLate(c, a); err != nil {
+		return tryAgain(err)
+	}
 	if err := l.enter(a); err != nil {
 		return tryAgain(errors.Join(err, removeMade(a.Cgroup)))
 	}

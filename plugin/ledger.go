@@ -11,6 +11,7 @@ import (
 
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/bpf/gate"
+	"github.com/sluice-io/sluice/bpf/sock"
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
@@ -84,6 +85,18 @@ func (l *ledger) enter(a *rpc.Attachment) (err error) {
 		}
 	}
 	return l.records.Put(a)
+}
+
+// watchLate makes sure that sockets are watched in a cgroup that is made later.
+func (l *ledger) watchLate(c *conf, a *rpc.Attachment) error {
+	if l.kernel == nil || a.Cgroup != "" {
+		return nil
+	}
+	root, err := cgroupRoot(c.CgroupRoot)
+	if err != nil {
+		return err
+	}
+	return sock.AttachRoot(l.dir, root)
 }
 
 // forget takes down the gate of an attachment and removes its record; what is gone

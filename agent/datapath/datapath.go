@@ -52,6 +52,7 @@ func Open(c Config) (*Datapath, error) {
 	}
 	d := &Datapath{state: s}
 	for _, install := range []func() error{
+		func() error { return describeNode(s) },
 		func() error { return process.Install(s) },
 		func() error { return sock.Install(s, c.Flows) },
 		func() error { return door.Install(s, c.Flows) },

@@ -17,8 +17,8 @@ import (
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
-// Sink takes the kernel's events. Its methods are called from one goroutine a
-// ring; what they are given is theirs to keep.
+// Sink takes the kernel's events. Flow, Process and Exec are called from one
+// goroutine, Escalation from another; what they are given is theirs to keep.
 type Sink interface {
 	Flow(state.RawFlowEvent)
 	Process(state.RawProcessEvent) // fork and exit
@@ -26,17 +26,105 @@ type Sink interface {
 	Escalation(state.RawEscalationEvent)
 }
 
-// readEvery is how often a ring is looked into. The kernel does not wake the reader
-// for an observation; see submit in bpf/include/maps.h.
+// readEvery is how often the rings of observations are looked into. The kernel
+// does not wake the reader for them; see submit in bpf/include/maps.h.
 const readEvery = 20 * time.Millisecond
 
 // Watch reads the three rings into sink until ctx ends.
 func (d *Datapath) Watch(ctx context.Context, sink Sink) error {
 	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return read(ctx, d.state.FlowRing, one(sink.Flow)) })
-	g.Go(func() error { return read(ctx, d.state.ProcessRing, either(sink.Process, sink.Exec)) })
-	g.Go(func() error { return read(ctx, d.state.EnforceRing, one(sink.Escalation)) })
+	g.Go(func() error { return d.observe(ctx, sink) })
+	g.Go(func() error {
+		return withRing(ctx, d.state.EnforceRing, func(r *ringbuf.Reader) error {
+			for {
+				rec, err := r.Read()
+				if err != nil {
+					return err
+				}
+				if err := one(sink.Escalation)(rec.RawSample); err != nil {
+					return err
+				}
+			}
+		})
+	})
 	return g.Wait()
+}
+
+// observe hands on flows and process events. A flow is told after the exec of its
+// process: flows are taken out first, then the process events, and theirs is the
+// first turn.
+func (d *Datapath) observe(ctx context.Context, sink Sink) error {
+	return withRing(ctx, d.state.FlowRing, func(flows *ringbuf.Reader) error {
+		return withRing(ctx, d.state.ProcessRing, func(processes *ringbuf.Reader) error {
+			tick := time.NewTicker(readEvery)
+			defer tick.Stop()
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-tick.C:
+				}
+				seen, err := drain(flows)
+				if err != nil {
+					return err
+				}
+				acts, err := drain(processes)
+				if err != nil {
+					return err
+				}
+				if err := each(acts, either(sink.Process, sink.Exec)); err != nil {
+					return err
+				}
+				if err := each(seen, one(sink.Flow)); err != nil {
+					return err
+				}
+			}
+		})
+	})
+}
+
+// maxDrain bounds what is taken out of a ring at once.
+const maxDrain = 4096
+
+// drain takes out what is in a ring, without waiting for more.
+func drain(r *ringbuf.Reader) ([][]byte, error) {
+	r.SetDeadline(time.Unix(1, 0))
+	var out [][]byte
+	for len(out) < maxDrain {
+		rec, err := r.Read()
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		out = append(out, rec.RawSample)
+	}
+	return out, nil
+}
+
+func each(records [][]byte, sink func([]byte) error) error {
+	for _, rec := range records {
+		if err := sink(rec); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withRing opens a ring for f; f's reader is closed when ctx ends, and that is no
+// error.
+func withRing(ctx context.Context, ring *ebpf.Map, f func(*ringbuf.Reader) error) error {
+	r, err := ringbuf.NewReader(ring)
+	if err != nil {
+		return fmt.Errorf("open ring: %w", err)
+	}
+	defer r.Close()
+	defer context.AfterFunc(ctx, func() { r.Close() })()
+	if err := f(r); err != nil && !errors.Is(err, os.ErrClosed) {
+		return fmt.Errorf("read ring: %w", err)
+	}
+	return nil
 }
 
 // one hands records of one type on.
@@ -69,30 +157,4 @@ func decode[T any](b []byte) (v T, err error) {
 	}
 	copy(unsafe.Slice((*byte)(unsafe.Pointer(&v)), unsafe.Sizeof(v)), b)
 	return v, nil
-}
-
-func read(ctx context.Context, ring *ebpf.Map, sink func([]byte) error) error {
-	r, err := ringbuf.NewReader(ring)
-	if err != nil {
-		return fmt.Errorf("open ring: %w", err)
-	}
-	stop := context.AfterFunc(ctx, func() { r.Close() })
-	defer stop()
-	defer r.Close()
-	var rec ringbuf.Record
-	for {
-		r.SetDeadline(time.Now().Add(readEvery))
-		err := r.ReadInto(&rec)
-		switch {
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			continue
-		case errors.Is(err, os.ErrClosed) || ctx.Err() != nil:
-			return nil
-		case err != nil:
-			return fmt.Errorf("read ring: %w", err)
-		}
-		if err := sink(rec.RawSample); err != nil {
-			return err
-		}
-	}
 }

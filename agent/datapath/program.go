@@ -24,7 +24,15 @@ type Container struct {
 	pid       uint32 // of its first process
 	mntNS     uint32
 	lastMount uint64
+	start     uint64 // CLOCK_REALTIME, ns; 0: on the node's own files
 }
+
+// Begun names this life of a container: cgroup ids are used again.
+func (c *Container) Begun() string { return fmt.Sprintf("%d-%d-%d", c.ID, c.start, c.lastMount) }
+
+// OwnFiles says whether the container has a mount namespace of its own, so that
+// what changed since its start was changed by it.
+func (c *Container) OwnFiles() bool { return c.start != 0 }
 
 // Containers lists the containers that the kernel knows.
 func (d *Datapath) Containers() ([]Container, error) {
@@ -33,7 +41,7 @@ func (d *Datapath) Containers() ([]Container, error) {
 	var list []Container
 	it := d.state.Containers.Iterate()
 	for it.Next(&id, &c) {
-		list = append(list, Container{ID: id, Slot: c.Slot, Pod: c.Pod, pid: c.Pid, mntNS: c.MntNs, lastMount: c.LastMount})
+		list = append(list, Container{ID: id, Slot: c.Slot, Pod: c.Pod, pid: c.Pid, mntNS: c.MntNs, lastMount: c.LastMount, start: c.Start})
 	}
 	if err := it.Err(); err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
@@ -78,9 +86,12 @@ func OpenContainer(c Container, cgroup string) (*Resolver, error) {
 // Close lets go of the container's root.
 func (r *Resolver) Close() error { return unix.Close(r.root) }
 
-// Resolve follows path from the container's root. A file behind a mount that was
-// made after the container began is not the container's.
+// Resolve follows path from the container's root. What the pod put in the way is
+// not the container's: a mount made after it began, or a link or file changed since.
 func (r *Resolver) Resolve(path string) Resolution {
+	if err := r.links(path); err != nil {
+		return Resolution{Why: err.Error()}
+	}
 	fd, err := unix.Openat2(r.root, path, &unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC, Resolve: unix.RESOLVE_IN_ROOT})
 	if err != nil {
 		return Resolution{Why: fmt.Sprintf("%s: %v", path, err)}
@@ -91,11 +102,13 @@ func (r *Resolver) Resolve(path string) Resolution {
 	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, mask, &st); err != nil {
 		return Resolution{Why: fmt.Sprintf("stat %s: %v", path, err)}
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG {
+	switch c := &r.container; {
+	case st.Mode&unix.S_IFMT != unix.S_IFREG:
 		return Resolution{Why: path + " is not a regular file"}
-	}
-	if r.container.lastMount != 0 && st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 && st.Mnt_id > r.container.lastMount {
+	case c.lastMount != 0 && st.Mask&unix.STATX_MNT_ID_UNIQUE != 0 && st.Mnt_id > c.lastMount:
 		return Resolution{Why: path + " lies on a mount made after the container began"}
+	case c.changed(st.Ctime):
+		return Resolution{Why: path + " was made or changed after the container began"}
 	}
 	if why := script(fd); why != "" {
 		return Resolution{Why: path + " " + why}
@@ -109,6 +122,69 @@ func (r *Resolver) Resolve(path string) Resolution {
 		Ino:       st.Ino,
 		Dev:       st.Dev_major<<20 | st.Dev_minor,
 	}}
+}
+
+// changed says whether a ctime is later than the container's start.
+func (c *Container) changed(t unix.StatxTimestamp) bool {
+	return c.start != 0 && uint64(t.Sec)*1e9+uint64(t.Nsec) > c.start
+}
+
+// maxLinks is the kernel's own limit of symlinks in one path (MAXSYMLINKS).
+const maxLinks = 40
+
+// links looks at every symlink that path goes through: none may be newer than the
+// container.
+func (r *Resolver) links(path string) error {
+	if !r.container.OwnFiles() {
+		return nil
+	}
+	rest, done := strings.Split(path, "/"), "/"
+	for links := 0; len(rest) > 0; {
+		next := filepath.Join(done, rest[0])
+		rest = rest[1:]
+		to, err := r.readLink(next)
+		if err != nil {
+			return err
+		}
+		if to == "" {
+			done = next
+			continue
+		}
+		if links++; links > maxLinks {
+			return fmt.Errorf("%s: too many symlinks", path)
+		}
+		if filepath.IsAbs(to) {
+			done = "/"
+		}
+		rest = append(strings.Split(to, "/"), rest...)
+	}
+	return nil
+}
+
+// readLink reads a symlink whose folder has none in its path; "" if it is none.
+func (r *Resolver) readLink(path string) (string, error) {
+	how := unix.OpenHow{Flags: unix.O_PATH | unix.O_CLOEXEC | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_IN_ROOT}
+	fd, err := unix.Openat2(r.root, path, &how)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", path, err)
+	}
+	defer unix.Close(fd)
+	var st unix.Statx_t
+	if err := unix.Statx(fd, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st); err != nil {
+		return "", fmt.Errorf("stat %s: %w", path, err)
+	}
+	if st.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return "", nil
+	}
+	if r.container.changed(st.Ctime) {
+		return "", fmt.Errorf("%s, a symlink, was made or changed after the container began", path)
+	}
+	to := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(fd, "", to)
+	if err != nil {
+		return "", fmt.Errorf("read symlink %s: %w", path, err)
+	}
+	return string(to[:n]), nil
 }
 
 // script tells why a script cannot be matched; "" for a program of its own. The

@@ -6,6 +6,7 @@
 package engine
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -74,6 +75,10 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 			return nil, fmt.Errorf("decode ids: %w", err)
 		}
 	}
+	known, err := openFiles(cfg.CgroupRoot, cfg.StateDir)
+	if err != nil {
+		return nil, err
+	}
 	return &Engine{
 		cfg: cfg, log: log, dp: dp, records: records, journal: j,
 		names:    newNames(dp),
@@ -82,7 +87,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		cluster:  &policy.Cluster{},
 		full:     &policy.Cluster{},
 		pods:     make(map[string]*pod),
-		files:    newFiles(cfg.CgroupRoot),
+		files:    known,
 		again:    make(chan struct{}, 1),
 		totals:   eventTotals{byKind: make(map[[2]string]uint64)},
 	}, nil
@@ -229,15 +234,19 @@ func (e *Engine) saveIDs() error {
 	if err != nil {
 		return fmt.Errorf("encode ids: %w", err)
 	}
-	path := filepath.Join(e.cfg.StateDir, idsFile)
-	if old, err := os.ReadFile(path); err == nil && string(old) == string(b) {
+	return writeIfChanged(filepath.Join(e.cfg.StateDir, idsFile), b)
+}
+
+// writeIfChanged gives a file another content, whole or not at all.
+func writeIfChanged(path string, b []byte) error {
+	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		return nil
 	}
 	if err := os.WriteFile(path+".tmp", b, 0o600); err != nil {
-		return fmt.Errorf("store ids: %w", err)
+		return fmt.Errorf("store state: %w", err)
 	}
 	if err := os.Rename(path+".tmp", path); err != nil {
-		return fmt.Errorf("store ids: %w", err)
+		return fmt.Errorf("store state: %w", err)
 	}
 	return nil
 }

@@ -21,9 +21,6 @@ import (
 // is, now that it has a process.
 func (e *Engine) Exec(ev state.RawExecEvent) {
 	e.observe(&ev.Process, rpc.Event{Type: "exec", Process: e.names.exec(&ev)})
-	if ev.Entry != 0 {
-		e.joined(ev.Process.Cgroup, ev.Process.Slot, ev.Process.Pod)
-	}
 	if ev.Entry != 0 || e.files.waits(ev.Process.Container) {
 		e.later()
 	}

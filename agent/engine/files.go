@@ -3,6 +3,12 @@
 package engine
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -12,10 +18,12 @@ import (
 
 // files remembers which file each process path is in each container. A path is
 // looked up once, when the container begins or a rule first names it: a file that
-// the pod puts there later is not the file that was meant.
+// the pod puts there later is not the file that was meant. What was found is
+// stored, since an agent that starts again must not look a second time.
 type files struct {
 	cgroupRoot string
-	containers map[uint64]map[string]datapath.Resolution
+	store      string // file that keeps containers
+	containers map[uint64]*contents
 	sets       [][]string // sets of paths that are one file, as last resolved
 	members    []member
 
@@ -24,22 +32,58 @@ type files struct {
 	waiting map[uint64]bool   // containers that are not complete
 }
 
+// contents is what is known of one container.
+type contents struct {
+	Begun string // which life of the cgroup id this is
+	Own   bool   // it has files of its own
+	Paths map[string]datapath.Resolution
+}
+
 // member is a file and the index of its paths in sets.
 type member struct {
 	file datapath.File
 	set  int
 }
 
-func newFiles(cgroupRoot string) *files {
-	return &files{cgroupRoot: cgroupRoot, containers: make(map[uint64]map[string]datapath.Resolution)}
+func openFiles(cgroupRoot, stateDir string) (*files, error) {
+	f := &files{
+		cgroupRoot: cgroupRoot, store: filepath.Join(stateDir, filesFile), containers: make(map[uint64]*contents),
+	}
+	b, err := os.ReadFile(f.store)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return f, nil
+	case err != nil:
+		return nil, fmt.Errorf("read resolved paths: %w", err)
+	}
+	if err := json.Unmarshal(b, &f.containers); err != nil {
+		return nil, fmt.Errorf("decode resolved paths: %w", err)
+	}
+	return f, nil
 }
 
-// retry makes the next resolve look again for what was not there.
+// filesFile holds files.containers between runs.
+const filesFile = "files.json"
+
+// save stores what is known, if it differs from what is stored.
+func (f *files) save() error {
+	b, err := json.Marshal(f.containers)
+	if err != nil {
+		return fmt.Errorf("encode resolved paths: %w", err)
+	}
+	return writeIfChanged(f.store, b)
+}
+
+// retry makes the next resolve look again for what was not there, in containers
+// on the node's own files: what is missing in an image stays missing.
 func (f *files) retry() {
-	for _, paths := range f.containers {
-		for path, r := range paths {
+	for _, c := range f.containers {
+		if c.Own {
+			continue
+		}
+		for path, r := range c.Paths {
 			if r.File == (datapath.File{}) {
-				delete(paths, path)
+				delete(c.Paths, path)
 			}
 		}
 	}
@@ -53,7 +97,7 @@ func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapat
 	if err != nil {
 		return nil, err
 	}
-	now := make(map[uint64]map[string]datapath.Resolution, len(list))
+	now := make(map[uint64]*contents, len(list))
 	waiting := make(map[uint64]bool)
 	for _, c := range list {
 		if !live(c) {
@@ -61,7 +105,7 @@ func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapat
 		}
 		now[c.ID] = f.lookup(c, paths)
 		for _, p := range paths {
-			if _, ok := now[c.ID][p]; !ok {
+			if _, ok := now[c.ID].Paths[p]; !ok {
 				waiting[c.ID] = true
 			}
 		}
@@ -69,16 +113,16 @@ func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapat
 	f.containers = now
 	f.group(paths)
 	f.describe(paths, waiting)
-	return f.sets, nil
+	return f.sets, f.save()
 }
 
 // lookup resolves the paths in one container; what cannot be reached is left out.
-func (f *files) lookup(c datapath.Container, paths []string) map[string]datapath.Resolution {
+func (f *files) lookup(c datapath.Container, paths []string) *contents {
 	known := f.containers[c.ID]
-	if known == nil {
-		known = make(map[string]datapath.Resolution)
+	if known == nil || known.Begun != c.Begun() {
+		known = &contents{Begun: c.Begun(), Own: c.OwnFiles(), Paths: make(map[string]datapath.Resolution)}
 	}
-	missing := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { _, ok := known[p]; return ok })
+	missing := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { _, ok := known.Paths[p]; return ok })
 	if len(missing) == 0 {
 		return known
 	}
@@ -92,7 +136,7 @@ func (f *files) lookup(c datapath.Container, paths []string) map[string]datapath
 	}
 	defer r.Close()
 	for _, p := range missing {
-		known[p] = r.Resolve(p)
+		known.Paths[p] = r.Resolve(p)
 	}
 	return known
 }
@@ -111,7 +155,7 @@ func (f *files) group(paths []string) {
 	for _, known := range f.containers {
 		byFile := make(map[datapath.File][]string)
 		for _, p := range paths {
-			if r, ok := known[p]; ok && r.File != (datapath.File{}) {
+			if r, ok := known.Paths[p]; ok && r.File != (datapath.File{}) {
 				byFile[r.File] = append(byFile[r.File], p)
 			}
 		}
@@ -169,7 +213,7 @@ func (f *files) describe(paths []string, waiting map[uint64]bool) {
 func (f *files) note(path string) string {
 	var notes []string
 	for _, known := range f.containers {
-		r, ok := known[path]
+		r, ok := known.Paths[path]
 		n := r.Why
 		if ok && n == "" {
 			n = path + " is " + r.Path

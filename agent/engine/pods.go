@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"strings"
 
 	"github.com/sluice-io/sluice/agent/datapath"
 	"github.com/sluice-io/sluice/agent/rpc"
@@ -77,6 +76,11 @@ func (e *Engine) adopt(a *rpc.Attachment) error {
 		return e.records.Delete(a.Key())
 	}
 	p.Cgroups = cgroupIDs(a)
+	if a.Cgroup == "" {
+		if err := sock.AttachRoot(s.Dir, e.cfg.CgroupRoot); err != nil {
+			return err
+		}
+	}
 	if err := gate.Up(s, a.Key(), &p, g); err != nil {
 		return err
 	}
@@ -199,26 +203,4 @@ func unrealised(p *pod) string {
 		return "open"
 	}
 	return "closed"
-}
-
-// joined attaches the socket programs to a cgroup that became a pod's after its
-// ADD, in the kernel.
-func (e *Engine) joined(id uint64, slot, podID uint32) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	path, err := datapath.CgroupPath(e.cfg.CgroupRoot, id)
-	if err != nil {
-		return // gone again
-	}
-	for key, p := range e.pods {
-		if p.Slot != slot || p.PodID != podID {
-			continue
-		}
-		if p.Cgroup != "" && (path == p.Cgroup || strings.HasPrefix(path, p.Cgroup+"/")) {
-			return
-		}
-		if err := sock.Attach(e.dp.State().Dir, key, path, id); err != nil {
-			e.log.Error("attach to a new cgroup of a pod", "pod", p.key(), "cgroup", path, "error", err)
-		}
-	}
 }

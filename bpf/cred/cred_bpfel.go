@@ -45,6 +45,7 @@ const (
 	credMapRules       = "rules"
 	credMapRulesets    = "rulesets"
 	credMapSequence    = "sequence"
+	credMapSettings    = "settings"
 	credMapStamps      = "stamps"
 	credMapThreadCreds = "thread_creds"
 	credMapTotals      = "totals"
@@ -129,6 +130,7 @@ type credMapSpecs struct {
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -189,6 +191,7 @@ type credMaps struct {
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -225,6 +228,7 @@ func (m *credMaps) Close() error {
 		m.Rules,
 		m.Rulesets,
 		m.Sequence,
+		m.Settings,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

@@ -68,6 +68,7 @@ const (
 	gainMapRules       = "rules"
 	gainMapRulesets    = "rulesets"
 	gainMapSequence    = "sequence"
+	gainMapSettings    = "settings"
 	gainMapStamps      = "stamps"
 	gainMapThreadCreds = "thread_creds"
 	gainMapTotals      = "totals"
@@ -153,6 +154,7 @@ type gainMapSpecs struct {
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -214,6 +216,7 @@ type gainMaps struct {
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -250,6 +253,7 @@ func (m *gainMaps) Close() error {
 		m.Rules,
 		m.Rulesets,
 		m.Sequence,
+		m.Settings,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

@@ -133,6 +133,24 @@ static __always_inline __u64 last_mount(struct mnt_namespace *ns)
 	    ->mnt_id_unique;
 }
 
+/* When the inode was last changed, renamed or linked; CLOCK_REALTIME, ns. */
+static __always_inline __u64 changed(struct inode *inode)
+{
+	struct inode___split *split = cast(inode, struct inode___split);
+	struct inode___whole *whole;
+
+	if (bpf_core_field_exists(split->i_ctime_sec))
+		return split->i_ctime_sec * 1000000000ULL + split->i_ctime_nsec;
+	whole = cast(inode, struct inode___whole);
+	return whole->__i_ctime.tv_sec * 1000000000ULL + whole->__i_ctime.tv_nsec;
+}
+
+/* Did the container begin with this file? What the pod made or changed it did not. */
+static __always_inline bool image_file(struct inode *inode, const struct container *c)
+{
+	return !c->start || changed(inode) <= c->start;
+}
+
 /* Did the container begin with this mount? Without ids, only its root counts. */
 static __always_inline bool image_mount(struct mount *m, struct mnt_namespace *ns, const struct container *c)
 {
@@ -177,10 +195,14 @@ static __always_inline __u32 enter(struct task_struct *task, struct proc *r, str
 				   struct mnt_namespace *ns)
 {
 	struct container n = { .slot = c->slot, .pod = c->pod, .pid = r->pid };
+	__u32 zero = 0;
+	struct node *s = bpf_map_lookup_elem(&settings, &zero);
 
-	if (c->container)
+	if (c->container || !s)
 		return 0;
 	n.mnt_ns = ns->ns.inum;
+	if (n.mnt_ns != s->host_mnt_ns)
+		n.start = bpf_ktime_get_tai_ns() - s->tai_offset;
 	n.last_mount = last_mount(ns);
 	if (bpf_map_update_elem(&containers, &r->cgroup, &n, BPF_NOEXIST)) {
 		count(&full, FULL_CONTAINERS);
@@ -269,7 +291,7 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 		r->flags |= PROC_JUDGED;
 	}
 	in = bpf_map_lookup_elem(&containers, &r->program.container);
-	if (own && in && image_mount(mnt, ns, in))
+	if (own && in && image_mount(mnt, ns, in) && image_file(file->f_inode, in))
 		r->flags |= PROC_IMAGE;
 	emit_exec(task, r, entry);
 	return 0;

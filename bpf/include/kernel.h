@@ -167,6 +167,20 @@ struct inode {
 	struct super_block *i_sb;
 };
 
+struct inode___split { /* 6.11 and newer */
+	__s64 i_ctime_sec;
+	__u32 i_ctime_nsec;
+};
+
+struct timespec64 {
+	__s64 tv_sec;
+	long tv_nsec;
+};
+
+struct inode___whole {
+	struct timespec64 __i_ctime;
+};
+
 struct qstr {
 	__u32 len;
 	const unsigned char *name;

@@ -66,6 +66,7 @@ HASH(processes, struct process_key, __u32, MAX_PROCESS_KEYS, BPF_F_NO_PREALLOC);
 HASH(peers, struct addr, __u32, MAX_ADDRS, BPF_F_NO_PREALLOC); /* address to class */
 HASH(paths, struct path_key, __u32, MAX_PATHS, BPF_F_NO_PREALLOC); /* path to program */
 HASH(programs, struct program, __u32, MAX_PROGRAMS, BPF_F_NO_PREALLOC); /* file to program */
+ARRAY(settings, BPF_MAP_TYPE_ARRAY, struct node, 1);
 HASH(resolved, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* containers in programs */
 
 struct {

@@ -122,9 +122,21 @@ struct cgroup_pod {
 	__u32 pod; /* pods[slot].id, else stale */
 };
 
-/* A container as of its entry: what the pod does to mounts later is not it. */
+/* What the agent knows of the node, entry 0 of settings. */
+struct node {
+	__u64 tai_offset; /* CLOCK_TAI less CLOCK_REALTIME, ns */
+	__u32 host_mnt_ns; /* mount namespace of the node's process 1 */
+	__u32 _pad;
+};
+
+/*
+ * A container as of its entry: what the pod does to mounts and files later is not
+ * it. A pod that shares the node's mount namespace has no files of its own, and
+ * no start.
+ */
 struct container {
 	__u64 last_mount; /* greatest mount id of mnt_ns at entry; 0: not known here */
+	__u64 start; /* CLOCK_REALTIME, ns; 0: on the node's mount namespace */
 	__u32 mnt_ns;
 	__u32 slot;
 	__u32 pod;
@@ -141,7 +153,7 @@ struct creds {
 };
 
 #define PROC_JUDGED 1 /* it or an ancestor made its entry */
-#define PROC_IMAGE 2 /* the binary lies on a mount the container began with */
+#define PROC_IMAGE 2 /* the container began with the binary, and the mount it lies on */
 #define PROC_CUT 4 /* path longer than PATH_LEN */
 
 /* One process that belongs to a pod, by tgid. */

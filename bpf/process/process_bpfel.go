@@ -45,6 +45,7 @@ const (
 	processMapRules       = "rules"
 	processMapRulesets    = "rulesets"
 	processMapSequence    = "sequence"
+	processMapSettings    = "settings"
 	processMapStamps      = "stamps"
 	processMapThreadCreds = "thread_creds"
 	processMapTotals      = "totals"
@@ -137,6 +138,7 @@ type processMapSpecs struct {
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -197,6 +199,7 @@ type processMaps struct {
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -233,6 +236,7 @@ func (m *processMaps) Close() error {
 		m.Rules,
 		m.Rulesets,
 		m.Sequence,
+		m.Settings,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

@@ -6,6 +6,7 @@ package sock
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"strconv"
 
@@ -58,6 +59,9 @@ func Install(s *state.State, c door.Config) error {
 		if err != nil {
 			return fmt.Errorf("list links: %w", err)
 		}
+		if _, err := os.Stat(s.Dir.Link(name)); err == nil {
+			standing = append(standing, s.Dir.Link(name))
+		}
 		for _, path := range standing {
 			if err := state.UpdateLink(path, coll.Programs[name]); err != nil {
 				return err
@@ -77,6 +81,19 @@ func pin(dir state.Dir, key, name string, cgroup uint64) string {
 func Attach(dir state.Dir, key, path string, cgroup uint64) error {
 	for name, hook := range hooks {
 		if err := attach(dir, name, hook, path, pin(dir, key, name, cgroup)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// AttachRoot hangs the pinned programs at the folder below which pods' cgroups
+// appear, for pods whose cgroup is not known at ADD: the kernel takes it in when
+// its first program starts, and it must be watched by then. Processes of no pod
+// pay one failed lookup a socket call. Done once; it stays until uninstall.
+func AttachRoot(dir state.Dir, root string) error {
+	for name, hook := range hooks {
+		if err := attach(dir, name, hook, root, dir.Link(name)); err != nil {
 			return err
 		}
 	}

@@ -45,6 +45,7 @@ const (
 	sockMapRules         = "rules"
 	sockMapRulesets      = "rulesets"
 	sockMapSequence      = "sequence"
+	sockMapSettings      = "settings"
 	sockMapStamps        = "stamps"
 	sockMapThreadCreds   = "thread_creds"
 	sockMapTotals        = "totals"
@@ -143,6 +144,7 @@ type sockMapSpecs struct {
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -205,6 +207,7 @@ type sockMaps struct {
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -241,6 +244,7 @@ func (m *sockMaps) Close() error {
 		m.Rules,
 		m.Rulesets,
 		m.Sequence,
+		m.Settings,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -25,14 +26,19 @@ func PinLink(l link.Link, path string) error {
 	return nil
 }
 
-// UpdateLink gives the link pinned at path another program, in place.
+// UpdateLink gives the link pinned at path another program, in place. A link whose
+// cgroup or interface is gone is removed.
 func UpdateLink(path string, p *ebpf.Program) error {
 	l, err := link.LoadPinnedLink(path, nil)
 	if err != nil {
 		return fmt.Errorf("open pinned link %s: %w", path, err)
 	}
 	defer l.Close()
-	if err := l.Update(p); err != nil {
+	err = l.Update(p)
+	if errors.Is(err, syscall.ENOLINK) {
+		return Unlink(path)
+	}
+	if err != nil {
 		return fmt.Errorf("update link %s: %w", path, err)
 	}
 	return nil

@@ -34,6 +34,7 @@ type RawCgroupPod struct {
 type RawContainer struct {
 	_         structs.HostLayout
 	LastMount uint64
+	Start     uint64
 	MntNs     uint32
 	Slot      uint32
 	Pod       uint32
@@ -149,6 +150,13 @@ type RawGrant struct {
 	_         structs.HostLayout
 	Rule      uint32
 	Processes uint32
+}
+
+type RawNode struct {
+	_         structs.HostLayout
+	TaiOffset uint64
+	HostMntNs uint32
+	Pad       uint32
 }
 
 type RawPathKey struct {
@@ -283,6 +291,7 @@ const (
 	RawMapRules           = "rules"
 	RawMapRulesets        = "rulesets"
 	RawMapSequence        = "sequence"
+	RawMapSettings        = "settings"
 	RawMapStamps          = "stamps"
 	RawMapThreadCreds     = "thread_creds"
 	RawMapTotals          = "totals"
@@ -369,6 +378,7 @@ type RawMapSpecs struct {
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -433,6 +443,7 @@ type RawMaps struct {
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -469,6 +480,7 @@ func (m *RawMaps) Close() error {
 		m.Rules,
 		m.Rulesets,
 		m.Sequence,
+		m.Settings,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,
