@@ -67,6 +67,18 @@ func record(t *testing.T, s *state.State, pid int) (r state.RawProc, ok bool) {
 	return r, err == nil
 }
 
+// complete waits for the record of a process that has just been started: Start
+// returns while the kernel is still in the midst of the exec.
+func complete(t *testing.T, s *state.State, pid int) (r state.RawProc) {
+	t.Helper()
+	until(t, "the process has a record", func() bool {
+		var ok bool
+		r, ok = record(t, s, pid)
+		return ok && r.Flags != 0
+	})
+	return r
+}
+
 func pathOf(r state.RawProc) string {
 	b := r.Walk[r.PathAt:]
 	return string(b[:bytes.IndexByte(b, 0)])
@@ -75,10 +87,7 @@ func pathOf(r state.RawProc) string {
 func TestRecordFromExecToExit(t *testing.T) {
 	s, cgroup := watched(t)
 	cmd := start(t, cgroup, "/bin/sleep", "60")
-	r, ok := record(t, s, cmd.Process.Pid)
-	if !ok {
-		t.Fatal("no record once the process runs")
-	}
+	r := complete(t, s, cmd.Process.Pid)
 	real, err := filepath.EvalSymlinks("/bin/sleep")
 	must(t, err)
 	var st syscall.Stat_t
@@ -105,10 +114,7 @@ func TestForkAndCgroupBelow(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(below, "cgroup.kill"), []byte("1"), 0o644))
 		drained(t, below)
 	})
-	parent, ok := record(t, s, cmd.Process.Pid)
-	if !ok {
-		t.Fatal("no record in a cgroup made below the pod's")
-	}
+	parent := complete(t, s, cmd.Process.Pid)
 	var child state.RawProc
 	until(t, "the child has its exec", func() bool {
 		var pid uint32
@@ -122,7 +128,8 @@ func TestForkAndCgroupBelow(t *testing.T) {
 		return false
 	})
 	if child.Program.Container != parent.Program.Container || child.ExecId == parent.ExecId {
-		t.Errorf("child %+v, parent %+v", child, parent)
+		t.Errorf("child in container %d, exec %d; parent in %d, exec %d",
+			child.Program.Container, child.ExecId, parent.Program.Container, parent.ExecId)
 	}
 }
 
