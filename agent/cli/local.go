@@ -24,7 +24,7 @@ Options without a flag stand in a file:
   maps: {flows: 131072, processes: 16384, addresses: 131072, prefixes: 65536, edges: 262144, ports: 131072}
   flowQuotas: {halfOpen: 4096, open: 32768, denied: 4096}   # of one pod
   timeouts:
-    tcp: {halfOpen: 60s, open: 6h, closing: 30s}
+    tcp: {halfOpen: 60s, open: 6h, closing: 10s}
     udp: {halfOpen: 30s, open: 2m}
     other: 60s
     denied: 30s

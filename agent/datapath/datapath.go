@@ -38,6 +38,7 @@ type Config struct {
 type Datapath struct {
 	state  *state.State
 	tables tables
+	sync   chan chan struct{} // asks the watcher for a round at once
 }
 
 // Open installs programs and maps, or adopts and updates those that are pinned.
@@ -50,7 +51,7 @@ func Open(c Config) (*Datapath, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &Datapath{state: s}
+	d := &Datapath{state: s, sync: make(chan chan struct{})}
 	for _, install := range []func() error{
 		func() error { return describeNode(s) },
 		func() error { return process.Install(s) },

@@ -59,10 +59,12 @@ func (d *Datapath) observe(ctx context.Context, sink Sink) error {
 			tick := time.NewTicker(readEvery)
 			defer tick.Stop()
 			for {
+				var done chan struct{}
 				select {
 				case <-ctx.Done():
 					return nil
 				case <-tick.C:
+				case done = <-d.sync:
 				}
 				seen, err := drain(flows)
 				if err != nil {
@@ -78,9 +80,23 @@ func (d *Datapath) observe(ctx context.Context, sink Sink) error {
 				if err := each(seen, one(sink.Flow)); err != nil {
 					return err
 				}
+				if done != nil {
+					close(done)
+				}
 			}
 		})
 	})
+}
+
+// Sync returns when the sink has been given what the kernel told so far, or after a
+// while if nobody watches.
+func (d *Datapath) Sync() {
+	done := make(chan struct{})
+	select {
+	case d.sync <- done:
+		<-done
+	case <-time.After(5 * readEvery):
+	}
 }
 
 // maxDrain bounds what is taken out of a ring at once.

@@ -27,6 +27,7 @@ func (e *Engine) Flows() []rpc.Flow {
 	if err != nil {
 		e.log.Error("list flows", "error", err)
 	}
+	e.dp.Sync() // the names of processes that started just now
 	boot := bootTime()
 	idle := clock(unix.CLOCK_MONOTONIC) - clock(unix.CLOCK_BOOTTIME)
 	out := make([]rpc.Flow, 0, len(list))

@@ -17,7 +17,7 @@ int BPF_PROG(cred_exit, struct pt_regs *regs, long ret)
 	__u64 id = bpf_get_current_pid_tgid();
 	struct proc *r = proc_of(id >> 32);
 	struct task_struct *task;
-	struct creds now, *base;
+	struct creds now, low, *base;
 	__u32 tid = id, gain;
 
 	if (!r || !(r->flags & PROC_JUDGED))
@@ -32,11 +32,12 @@ int BPF_PROG(cred_exit, struct pt_regs *regs, long ret)
 	gain = gain_of(base, &now);
 	if (gain) {
 		act_on_gain(task, r, base, &now, gain, 0);
-		return 0;
+		low = now; /* acted on, once */
+	} else {
+		low = *base;
+		lower(&low, &now);
 	}
-	/* A drop: of this thread alone, its siblings may still be on their way. */
-	struct creds low = *base;
-	lower(&low, &now);
+	/* Of this thread alone: its siblings may still be on their way. */
 	if (!same_creds(base, &low) && bpf_map_update_elem(&thread_creds, &tid, &low, BPF_ANY))
 		count(&full, FULL_THREAD_CREDS);
 	return 0;

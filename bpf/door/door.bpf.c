@@ -259,12 +259,13 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 		flow->rule = 0;
 		return conclude(v, flow, true);
 	}
-	if (!follow(flow, &v->frame, v->direction))
-		return drop(REASON_TABLE_FULL);
 	flow->seen = v->now;
 	flow->packets[v->direction & 1] += 1;
 	flow->bytes[v->direction & 1] += v->len;
 	put_flow(&v->key, flow);
+	flow = bpf_map_lookup_elem(&flows, &v->key);
+	if (flow && !follow(flow, &v->frame, v->direction))
+		return drop(REASON_TABLE_FULL);
 	return TCX_NEXT;
 }
 

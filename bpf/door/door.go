@@ -28,7 +28,7 @@ type Config struct {
 func Defaults() Config {
 	return Config{
 		HalfOpen: 4096, Open: 32768, Denied: 4096,
-		TCPHalf: time.Minute, TCPOpen: 6 * time.Hour, TCPClosing: 30 * time.Second,
+		TCPHalf: time.Minute, TCPOpen: 6 * time.Hour, TCPClosing: 10 * time.Second,
 		UDPHalf: 30 * time.Second, UDPOpen: 2 * time.Minute, Other: time.Minute, DeniedFor: 30 * time.Second,
 	}
 }

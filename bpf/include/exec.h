@@ -133,6 +133,8 @@ static __always_inline __u64 last_mount(struct mnt_namespace *ns)
 	    ->mnt_id_unique;
 }
 
+#define CTIME_QUERIED (1U << 31) /* a flag within i_ctime_nsec (I_CTIME_QUERIED, 6.13) */
+
 /* When the inode was last changed, renamed or linked; CLOCK_REALTIME, ns. */
 static __always_inline __u64 changed(struct inode *inode)
 {
@@ -140,7 +142,7 @@ static __always_inline __u64 changed(struct inode *inode)
 	struct inode___whole *whole;
 
 	if (bpf_core_field_exists(split->i_ctime_sec))
-		return split->i_ctime_sec * 1000000000ULL + split->i_ctime_nsec;
+		return split->i_ctime_sec * 1000000000ULL + (split->i_ctime_nsec & ~CTIME_QUERIED);
 	whole = cast(inode, struct inode___whole);
 	return whole->__i_ctime.tv_sec * 1000000000ULL + whole->__i_ctime.tv_nsec;
 }
@@ -237,10 +239,12 @@ static __always_inline void check_exec(struct task_struct *task, struct proc *r,
 	bpf_map_delete_elem(&thread_creds, &old_pid);
 	bpf_map_delete_elem(&thread_creds, &r->pid);
 	gain = gain_of(&r->base, &r->creds);
-	if (gain)
-		act_on_gain(task, r, &r->base, &r->creds, gain, 1);
-	else
+	if (!gain) {
 		lower(&r->base, &r->creds);
+		return;
+	}
+	act_on_gain(task, r, &r->base, &r->creds, gain, 1);
+	r->base = r->creds; /* acted on, once */
 }
 
 static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, struct linux_binprm *bprm)

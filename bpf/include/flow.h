@@ -31,7 +31,7 @@ enum ttl {
 /* Set at load from state.Config. */
 const volatile __u32 quota[3] = { 4096, 32768, 4096 }; /* half, open, denied; per pod */
 const volatile __u64 ttls[TTLS] = {
-	60 * SECOND, 21600 * SECOND, 30 * SECOND, 30 * SECOND, 120 * SECOND, 60 * SECOND, 30 * SECOND,
+	60 * SECOND, 21600 * SECOND, 10 * SECOND, 30 * SECOND, 120 * SECOND, 60 * SECOND, 30 * SECOND,
 };
 
 static __always_inline __u32 quota_of(__u8 state)
@@ -159,6 +159,7 @@ static __always_inline bool put_flow(const struct flow_key *k, struct flow *f)
 static __always_inline bool move_flow(struct flow *f, __u8 protocol, __u8 state)
 {
 	__u32 from = quota_of(f->state), to = quota_of(state);
+	__u64 ttl;
 
 	if (from != to) {
 		if (!take(f->slot, f->judged.pod, to))
@@ -166,7 +167,10 @@ static __always_inline bool move_flow(struct flow *f, __u8 protocol, __u8 state)
 		give(f->slot, f->judged.pod, from);
 	}
 	f->state = state;
-	f->ttl = ttl_of(protocol, state);
+	ttl = ttl_of(protocol, state);
+	if (ttl < f->ttl)
+		bpf_timer_start(&f->timer, ttl, 0);
+	f->ttl = ttl;
 	return true;
 }
 
