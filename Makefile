@@ -51,7 +51,7 @@ deps-cri:
 	test/cri/install.sh
 
 deps-generate:
-	$(if $(shell command -v clang-19),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev)
+	$(if $(and $(shell command -v clang-19),$(shell command -v clang-format-19),$(wildcard /usr/include/bpf/bpf_helpers.h)),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev)
 
 clean: ## remove what was built
 	rm -rf bin bench.json

@@ -153,6 +153,13 @@ static __always_inline bool image_file(struct inode *inode, const struct contain
 	return !c->start || changed(inode) <= c->start;
 }
 
+static __always_inline __u64 mount_id(struct mount *m)
+{
+	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique))
+		return m->mnt_id;
+	return cast(m, struct mount___unique)->mnt_id_unique;
+}
+
 /* Did the container begin with this mount? Without ids, only its root counts. */
 static __always_inline bool image_mount(struct mount *m, struct mnt_namespace *ns, const struct container *c)
 {
@@ -160,7 +167,7 @@ static __always_inline bool image_mount(struct mount *m, struct mnt_namespace *n
 		return false;
 	if (!c->last_mount)
 		return m->mnt_parent == ns->root || m == ns->root;
-	return cast(m, struct mount___unique)->mnt_id_unique <= c->last_mount;
+	return mount_id(m) <= c->last_mount;
 }
 
 /*
@@ -283,6 +290,7 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 		r->pod = c->pod;
 	}
 	walk_path(r, file);
+	r->mount = mount_id(mnt);
 	r->program.ino = file->f_inode->i_ino;
 	r->program.dev = file->f_inode->i_sb->s_dev;
 	read_creds(task, &r->creds);

@@ -161,6 +161,7 @@ struct proc {
 	__u64 exec_id; /* CLOCK_BOOTTIME of fork or exec; with pid unique on a node */
 	__u64 parent_exec_id;
 	__u64 cgroup;
+	__u64 mount; /* of the binary: unique id, or id before 6.8 */
 	struct program program;
 	struct creds base; /* as of entry, lowered by each drop */
 	struct creds creds; /* as of exec */

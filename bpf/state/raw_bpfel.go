@@ -190,6 +190,7 @@ type RawProc struct {
 	ExecId       uint64
 	ParentExecId uint64
 	Cgroup       uint64
+	Mount        uint64
 	Program      RawProgram
 	Base         RawCreds
 	Creds        RawCreds
