@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"strconv"
 	"sync"
 	"syscall"
@@ -90,38 +89,6 @@ func setresuid(args []string) error {
 		_, _, errno := syscall.RawSyscall(unix.SYS_SETRESUID, r, e, s)
 		return errno
 	})
-}
-
-// setresuidInt80 does so by the entry for 32-bit programs.
-func setresuidInt80(args []string) error {
-	const getpid, setresuid32 = 20, 208 // numbers of i386
-	pid, err := tryInt80(getpid)
-	if err != nil {
-		return err
-	}
-	if int(pid) != os.Getpid() {
-		return fmt.Errorf("%w: int 0x80 returned %d", errNotAbled, int32(pid))
-	}
-	return takeIDs(args, func(r, e, s uintptr) syscall.Errno {
-		if ret := int32(int80(setresuid32, r, e, s)); ret < 0 {
-			return syscall.Errno(-ret)
-		}
-		return 0
-	})
-}
-
-// tryInt80 makes a call without arguments. A kernel without that entry faults.
-func tryInt80(number uintptr) (ret uintptr, err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		if recover() != nil {
-			err = fmt.Errorf("%w: int 0x80 faults", errNotAbled)
-		}
-	}()
-	if !hasInt80 {
-		return 0, fmt.Errorf("%w: int 0x80 is of amd64", errNotAbled)
-	}
-	return int80(number, 0, 0, 0), nil
 }
 
 // takeIDs makes the next two system calls of this thread those of interest: the

@@ -17,15 +17,15 @@ import (
 
 // The exit statuses; tests know them by these numbers.
 const (
-	exitOK       = 0
-	exitFailed   = 1
-	exitTimeout  = 2
-	exitEPERM    = 13
-	exitNotAbled = 77
+	exitOK      = 0
+	exitFailed  = 1
+	exitTimeout = 2
+	exitEPERM   = 13
+	exitCannot  = 77
 )
 
-// errNotAbled is wrapped by errors about what this machine cannot do.
-var errNotAbled = errors.New("not possible here")
+// errCannot is wrapped by errors about what this machine cannot do.
+var errCannot = errors.New("not possible here")
 
 // action is one thing that the probe does; its arguments are counted.
 type action struct {
@@ -47,6 +47,8 @@ func actions() map[string]action {
 		"comm":               {"NAME ACTION [ARG…]", 2, comm},
 		"fork-dial":          {"tcp|udp ADDR:PORT", 2, forkDial},
 		"thread-dial":        {"tcp|udp ADDR:PORT", 2, threadDial},
+		"fastopen-dial":      {"ADDR:PORT", 1, fastOpenDial},
+		"int80-dial":         {"tcp|udp ADDR:PORT", 2, int80Dial},
 		"uring-dial":         {"ADDR:PORT", 1, uringDial},
 		"nsenter-dial":       {"NETNS tcp|udp ADDR:PORT", 3, nsenterDial},
 		"pass-unconnected":   {"PATH tcp|udp ADDR:PORT", 3, passUnconnected},
@@ -94,8 +96,8 @@ func status(err error) int {
 	switch {
 	case err == nil:
 		return exitOK
-	case errors.Is(err, errNotAbled):
-		return exitNotAbled
+	case errors.Is(err, errCannot):
+		return exitCannot
 	case errors.Is(err, syscall.EPERM):
 		return exitEPERM
 	case timedOut(err), errors.Is(err, syscall.EINPROGRESS): // connect with SO_SNDTIMEO

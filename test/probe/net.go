@@ -17,7 +17,13 @@ import (
 	"time"
 )
 
-const defaultTimeout = time.Second
+// defaultTimeout is how long to wait where no option says: PROBE_TIMEOUT, or a second.
+func defaultTimeout() time.Duration {
+	if d, err := time.ParseDuration(os.Getenv("PROBE_TIMEOUT")); err == nil {
+		return d
+	}
+	return time.Second
+}
 
 // parse reads options that may stand after the arguments, and returns these.
 func parse(options *flag.FlagSet, args []string) ([]string, error) {
@@ -75,7 +81,7 @@ func serve(args []string) error {
 
 func dial(args []string) error {
 	options := flag.NewFlagSet("dial", flag.ContinueOnError)
-	timeout := options.Duration("timeout", defaultTimeout, "")
+	timeout := options.Duration("timeout", defaultTimeout(), "")
 	port := options.Uint("from-port", 0, "")
 	unconnected := options.Bool("unconnected", false, "")
 	args, err := parse(options, args)
@@ -147,7 +153,7 @@ func sendTo(to netip.AddrPort, timeout time.Duration) error {
 
 func ping(args []string) error {
 	options := flag.NewFlagSet("ping", flag.ContinueOnError)
-	timeout := options.Duration("timeout", defaultTimeout, "")
+	timeout := options.Duration("timeout", defaultTimeout(), "")
 	args, err := parse(options, args)
 	if err != nil {
 		return err

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-func deadline() time.Time { return time.Now().Add(defaultTimeout) }
+func deadline() time.Time { return time.Now().Add(defaultTimeout()) }
 
 // datagram is an IPv4 packet with a UDP datagram, without UDP checksum.
 func datagram(from, to *net.UDPAddr) []byte {

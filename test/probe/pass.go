@@ -35,6 +35,7 @@ func passConnected(args []string) error {
 	if err != nil {
 		return err
 	}
+	still()
 	if e := rawConnect(fd, t); e != 0 {
 		return os.NewSyscallError("connect", e)
 	}
@@ -79,6 +80,7 @@ func receive(args []string) error {
 	if err != nil || len(fds) != 1 {
 		return fmt.Errorf("receive socket: %d descriptors, %v", len(fds), err)
 	}
+	still()
 	if args[0] == "connect" {
 		t, err := newTarget("", args[1])
 		if err != nil {

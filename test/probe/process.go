@@ -82,7 +82,7 @@ func unshareMountDial(args []string) error {
 	return bindOver([]string{args[0], "dial", args[1], args[2]})
 }
 
-// copyFile copies a program, with its mode.
+// copyFile copies a program.
 func copyFile(from, to string) error {
 	in, err := os.Open(from)
 	if err != nil {

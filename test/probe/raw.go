@@ -47,7 +47,7 @@ func (t *target) socket() (int, error) {
 	if err != nil {
 		return -1, os.NewSyscallError("socket", err)
 	}
-	tv := unix.NsecToTimeval(defaultTimeout.Nanoseconds())
+	tv := unix.NsecToTimeval(defaultTimeout().Nanoseconds())
 	for _, option := range []int{unix.SO_SNDTIMEO, unix.SO_RCVTIMEO} {
 		if err := unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &tv); err != nil {
 			unix.Close(fd)
@@ -72,6 +72,12 @@ func rawEcho(fd int) syscall.Errno {
 	if _, _, e := syscall.RawSyscall(unix.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&b)), 5); e != 0 {
 		return e
 	}
+	return rawRead(fd)
+}
+
+//go:nosplit
+func rawRead(fd int) syscall.Errno {
+	var b [5]byte
 	n, _, e := syscall.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(&b)), 5)
 	if e == 0 && n == 0 {
 		return syscall.ECONNRESET
@@ -107,7 +113,7 @@ func forkDial(args []string) error {
 		return err
 	}
 	runtime.LockOSThread()
-	pid, e := forkAndDial(t)
+	pid, e := forkAndDial(t, unix.NsecToTimeval(defaultTimeout().Nanoseconds()))
 	if e != 0 {
 		return os.NewSyscallError("clone", e)
 	}
@@ -129,16 +135,15 @@ func forkDial(args []string) error {
 //
 //go:noinline
 //go:norace
-func forkAndDial(t *target) (int, syscall.Errno) {
+func forkAndDial(t *target, timeout unix.Timeval) (int, syscall.Errno) {
 	pid, _, e := syscall.RawSyscall6(unix.SYS_CLONE, uintptr(unix.SIGCHLD), 0, 0, 0, 0, 0)
 	if e != 0 || pid != 0 {
 		return int(pid), e
 	}
-	tv := unix.Timeval{Sec: 1}
 	fd, _, e := syscall.RawSyscall(unix.SYS_SOCKET, uintptr(t.family), uintptr(t.kind), 0)
 	for option := uintptr(unix.SO_RCVTIMEO); e == 0 && option <= unix.SO_SNDTIMEO; option++ {
 		_, _, e = syscall.RawSyscall6(unix.SYS_SETSOCKOPT, fd, unix.SOL_SOCKET, option,
-			uintptr(unsafe.Pointer(&tv)), unsafe.Sizeof(tv), 0)
+			uintptr(unsafe.Pointer(&timeout)), unsafe.Sizeof(timeout), 0)
 	}
 	if e == 0 {
 		e = rawConnect(int(fd), t)
@@ -151,13 +156,22 @@ func forkAndDial(t *target) (int, syscall.Errno) {
 	}
 }
 
+// still keeps the caller on its thread and the runtime's signals away from it: they
+// would interrupt calls that wait.
+func still() {
+	runtime.LockOSThread()
+	var urgent unix.Sigset_t
+	urgent.Val[0] = 1 << (unix.SIGURG - 1)
+	unix.PthreadSigmask(unix.SIG_BLOCK, &urgent, nil)
+}
+
 // onThread runs f on a thread that is not the first and that ends with it.
 func onThread(f func() error) error {
 	done := make(chan error)
 	runtime.LockOSThread() // keeps the first thread, or whichever this is, from being it
 	defer runtime.UnlockOSThread()
 	go func() {
-		runtime.LockOSThread()
+		still()
 		done <- f()
 	}()
 	return <-done
@@ -169,6 +183,28 @@ func threadDial(args []string) error {
 		return err
 	}
 	return onThread(func() error { return rawDial(t) })
+}
+
+// fastOpenDial connects without connect(2).
+func fastOpenDial(args []string) error {
+	t, err := newTarget("tcp", args[0])
+	if err != nil {
+		return err
+	}
+	return onThread(func() error {
+		fd, err := t.socket()
+		if err != nil {
+			return err
+		}
+		defer unix.Close(fd)
+		b := []byte("probe")
+		_, _, e := syscall.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), uintptr(unsafe.Pointer(&b[0])), uintptr(len(b)),
+			unix.MSG_FASTOPEN, uintptr(unsafe.Pointer(&t.name)), t.length)
+		if e != 0 {
+			return os.NewSyscallError("sendto", e)
+		}
+		return say(rawRead(fd))
+	})
 }
 
 // nsenterDial dials from another network namespace.

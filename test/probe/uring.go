@@ -62,7 +62,7 @@ func newRing() (*ring, error) {
 	r := &ring{}
 	fd, _, e := syscall.Syscall(unix.SYS_IO_URING_SETUP, 4, uintptr(unsafe.Pointer(&r.params)), 0)
 	if e != 0 {
-		return nil, fmt.Errorf("%w: io_uring_setup: %v", errNotAbled, e)
+		return nil, fmt.Errorf("%w: io_uring_setup: %v", errCannot, e)
 	}
 	r.fd = int(fd)
 	p := &r.params
@@ -133,7 +133,7 @@ func uringDial(args []string) error {
 		return err
 	}
 	// Requests have no timeout of their own.
-	time.AfterFunc(defaultTimeout, func() {
+	time.AfterFunc(defaultTimeout(), func() {
 		fmt.Fprintln(os.Stderr, "uring-dial: timed out")
 		os.Exit(exitTimeout)
 	})
