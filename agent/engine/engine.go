@@ -56,6 +56,7 @@ type Engine struct {
 	again chan struct{}
 
 	totals eventTotals
+	wall   wallClock
 }
 
 // New joins the parts. Call Adopt, then Apply, then Run.

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"syscall"
-	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -45,7 +44,7 @@ func (e *Engine) Process(ev state.RawProcessEvent) {
 // observe completes and keeps an event that only tells.
 func (e *Engine) observe(ev *state.RawProcessEvent, out rpc.Event) {
 	name := e.view.pod(ev.Pod)
-	out.Time = bootTime().Add(time.Duration(ev.Time))
+	out.Time = e.wall.at(ev.Time)
 	out.Outcome = "observed"
 	out.Pod = rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name}
 	e.report(out)
@@ -62,7 +61,7 @@ func (e *Engine) Escalation(ev state.RawEscalationEvent) {
 		outcome = "audited"
 	}
 	e.report(rpc.Event{
-		Time: bootTime().Add(time.Duration(ev.Time)), Type: "escalation", Class: "Privileges", Outcome: outcome,
+		Time: e.wall.at(ev.Time), Type: "escalation", Class: "Privileges", Outcome: outcome,
 		Pod: rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
 		Process: rpc.Process{
 			Path: text(ev.Path[:]), PID: ev.Pid, UID: ev.To.Uid[0], ExecID: execID{ev.ExecId, ev.Pid}.String(),

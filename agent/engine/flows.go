@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -19,7 +20,7 @@ import (
 )
 
 // Flow takes a flow event of the kernel.
-func (e *Engine) Flow(ev state.RawFlowEvent) { e.journal.Flows.Add(e.flow(&ev, bootTime())) }
+func (e *Engine) Flow(ev state.RawFlowEvent) { e.journal.Flows.Add(e.flow(&ev)) }
 
 // Flows lists the live flows of the kernel's table, in order of their last frame.
 func (e *Engine) Flows() []rpc.Flow {
@@ -28,7 +29,6 @@ func (e *Engine) Flows() []rpc.Flow {
 		e.log.Error("list flows", "error", err)
 	}
 	e.dp.Sync() // the names of processes that started just now
-	boot := bootTime()
 	idle := clock(unix.CLOCK_MONOTONIC) - clock(unix.CLOCK_BOOTTIME)
 	out := make([]rpc.Flow, 0, len(list))
 	for i := range list {
@@ -41,14 +41,14 @@ func (e *Engine) Flows() []rpc.Flow {
 		if f.Verdict == state.Denied {
 			ev.Phase = state.PhaseDenied
 		}
-		out = append(out, e.flow(&ev, boot))
+		out = append(out, e.flow(&ev))
 	}
 	slices.SortFunc(out, func(a, b rpc.Flow) int { return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.ID, b.ID)) })
 	return out
 }
 
 // flow gives names to what the kernel says of a flow.
-func (e *Engine) flow(ev *state.RawFlowEvent, boot time.Time) rpc.Flow {
+func (e *Engine) flow(ev *state.RawFlowEvent) rpc.Flow {
 	name := e.view.pod(ev.Pod)
 	egress := policy.Direction(ev.Direction) == policy.Egress
 	mine := rpc.Endpoint{
@@ -67,7 +67,7 @@ func (e *Engine) flow(ev *state.RawFlowEvent, boot time.Time) rpc.Flow {
 		mine.Port, theirs.Port = 0, 0
 	}
 	f := rpc.Flow{
-		ID: flowID(ev), Time: boot.Add(time.Duration(ev.Time)), StartTime: boot.Add(time.Duration(ev.Start)),
+		ID: flowID(ev), Time: e.wall.at(ev.Time), StartTime: e.wall.at(ev.Start),
 		Phase: state.Phase(ev.Phase), Pod: rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
 		Direction: policy.Direction(ev.Direction).String(),
 		Verdict:   state.Verdict(ev.Verdict), Reason: state.Reason(ev.Reason), Protocol: protocol(proto),
@@ -127,5 +127,22 @@ func clock(id int32) time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// bootTime is the wall clock at CLOCK_BOOTTIME 0.
-func bootTime() time.Time { return time.Now().Add(-clock(unix.CLOCK_BOOTTIME)) }
+// wallClock turns CLOCK_BOOTTIME into wall time. It is read anew only when the wall
+// clock has been set, so that one moment has one name.
+type wallClock struct {
+	mu   sync.Mutex
+	boot time.Time // the wall clock at CLOCK_BOOTTIME 0
+}
+
+// setBy is by how much the wall clock must be off to count as set anew.
+const setBy = 10 * time.Millisecond
+
+func (c *wallClock) at(ns uint64) time.Time {
+	now := time.Now().Add(-clock(unix.CLOCK_BOOTTIME))
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Sub(c.boot).Abs() > setBy {
+		c.boot = now
+	}
+	return c.boot.Add(time.Duration(ns))
+}

@@ -117,10 +117,10 @@ func (n *names) path(id execID) string {
 // record reads the path from the kernel's record.
 func (n *names) record(id execID) string {
 	r, ok := n.dp.Process(id.pid)
-	if !ok || r.ExecId != id.time || r.PathAt >= state.PathLen {
+	if !ok || r.ExecId != id.time {
 		return ""
 	}
-	return text(r.Walk[r.PathAt:])
+	return text(r.Path.Path[:])
 }
 
 // text reads a C string.

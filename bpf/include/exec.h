@@ -10,7 +10,7 @@
 
 static __always_inline void fill_process(struct process_event *e, const struct proc *r, __u32 type)
 {
-	e->time = bpf_ktime_get_boot_ns();
+	e->time = type == PROCESS_EXIT ? bpf_ktime_get_boot_ns() : r->exec_id;
 	e->exec_id = r->exec_id;
 	e->parent_exec_id = r->parent_exec_id;
 	e->container = r->program.container;
@@ -50,7 +50,7 @@ static __always_inline void emit_exec(struct task_struct *task, const struct pro
 	}
 	fill_process(&e->process, r, PROCESS_EXEC);
 	e->entry = entry;
-	if (r->path_at >= PATH_LEN || bpf_probe_read_kernel(e->path, PATH_LEN, r->walk + r->path_at))
+	if (bpf_probe_read_kernel_str(e->path, PATH_LEN, r->path.path) < 0)
 		e->path[0] = 0;
 	if (mm)
 		n = mm->arg_end - mm->arg_start;
@@ -62,8 +62,21 @@ static __always_inline void emit_exec(struct task_struct *task, const struct pro
 	submit(&process_ring, e);
 }
 
+/*
+ * Where a path is put together, from its end: one per CPU. Tracepoints are not
+ * preempted up to 6.18; where they may be, it is forbidden for the while (the
+ * kfunc is there since 6.10).
+ */
+struct scratch {
+	__u8 walk[2 * PATH_LEN];
+};
+ARRAY(scratches, BPF_MAP_TYPE_PERCPU_ARRAY, struct scratch, 1);
+
+extern void bpf_preempt_disable(void) __weak __ksym;
+extern void bpf_preempt_enable(void) __weak __ksym;
+
 struct walk {
-	struct proc *r;
+	struct scratch *scratch;
 	struct dentry *dentry;
 	struct mount *mnt;
 	__u32 at;
@@ -75,7 +88,7 @@ static long step(__u32 i, struct walk *w)
 {
 	struct dentry *dentry = cast(w->dentry, struct dentry);
 	struct mount *mnt = cast(w->mnt, struct mount);
-	struct proc *r = w->r;
+	__u8 *walk = w->scratch->walk;
 	__u32 n, at = w->at;
 
 	if (dentry == mnt->mnt.mnt_root) {
@@ -90,8 +103,8 @@ static long step(__u32 i, struct walk *w)
 	if (n + 1 > at || at >= PATH_LEN)
 		return 1;
 	at -= n + 1;
-	r->walk[at & (PATH_LEN - 1)] = '/';
-	bpf_probe_read_kernel(&r->walk[(at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1), dentry->d_name.name);
+	walk[at & (PATH_LEN - 1)] = '/';
+	bpf_probe_read_kernel(&walk[(at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1), dentry->d_name.name);
 	w->dentry = dentry->d_parent;
 	w->at = at;
 	return 0;
@@ -105,13 +118,23 @@ static __always_inline struct mount *mount_of(struct file *file)
 /* Writes the path of a file, seen from the root of its mount namespace, to r. */
 static __always_inline void walk_path(struct proc *r, struct file *file)
 {
-	struct walk w = { .r = r, .at = PATH_LEN - 1, .dentry = file->f_path.dentry, .mnt = mount_of(file) };
+	struct walk w = { .at = PATH_LEN - 1, .dentry = file->f_path.dentry, .mnt = mount_of(file) };
+	__u32 zero = 0;
 
-	__builtin_memset(r->walk + PATH_LEN - 1, 0, PATH_LEN + 1);
+	r->flags |= PROC_CUT;
+	w.scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!w.scratch)
+		return;
+	if (bpf_preempt_disable)
+		bpf_preempt_disable();
+	__builtin_memset(w.scratch->walk + PATH_LEN - 1, 0, PATH_LEN + 1);
 	bpf_loop(MAX_NAMES, step, &w, 0);
-	r->path_at = w.at;
-	if (!w.done)
-		r->flags |= PROC_CUT;
+	if (w.at < PATH_LEN)
+		bpf_probe_read_kernel(&r->path, PATH_LEN, w.scratch->walk + w.at);
+	if (bpf_preempt_enable)
+		bpf_preempt_enable();
+	if (w.done)
+		r->flags &= ~PROC_CUT;
 }
 
 /* The greatest mount id of a mount namespace: newer mounts are not the image's. */
@@ -241,10 +264,12 @@ static __always_inline void check_exec(struct task_struct *task, struct proc *r,
 	struct creds *lowered = bpf_map_lookup_elem(&thread_creds, &old_pid);
 	__u32 gain;
 
-	if (lowered)
+	if (lowered) {
 		r->base = *lowered;
-	bpf_map_delete_elem(&thread_creds, &old_pid);
-	bpf_map_delete_elem(&thread_creds, &r->pid);
+		bpf_map_delete_elem(&thread_creds, &old_pid);
+	}
+	if (old_pid != r->pid) /* the leader's, whose id this thread took over */
+		bpf_map_delete_elem(&thread_creds, &r->pid);
 	gain = gain_of(&r->base, &r->creds);
 	if (!gain) {
 		lower(&r->base, &r->creds);

@@ -99,9 +99,7 @@ static __always_inline __u32 act_on_gain(struct task_struct *task, const struct 
 	e->gain = gain;
 	e->at_exec = at_exec;
 	e->init = first_of_namespace(task);
-	__builtin_memset(e->path, 0, PATH_LEN);
-	if (r->path_at < PATH_LEN)
-		bpf_probe_read_kernel(e->path, PATH_LEN, r->walk + r->path_at);
+	__builtin_memcpy(e->path, r->path.path, PATH_LEN);
 	bpf_ringbuf_submit(e, 0);
 	return action;
 }

@@ -122,14 +122,13 @@ ARRAY(blank, BPF_MAP_TYPE_ARRAY, struct proc, 1);
 /*
  * Submits an observation. To wake the reader is an interrupt that costs more than
  * all the rest of a program, so it comes by itself (agent/datapath, readEvery) and
- * is woken only when the ring runs half full.
+ * is woken only as the ring passes half full.
  */
 static __always_inline void submit(void *ring, void *event)
 {
-	__u64 flags =
-	    bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) > RING_BYTES / 2 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+	__u64 over = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) - RING_BYTES / 2;
 
-	bpf_ringbuf_submit(event, flags);
+	bpf_ringbuf_submit(event, over < RING_BYTES / 64 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
 }
 
 static __always_inline void count(void *map, __u32 index)

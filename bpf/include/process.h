@@ -45,25 +45,14 @@ static __always_inline struct proc *proc_of(__u32 tgid)
 	return p && p->id == r->pod ? r : 0;
 }
 
-/* The record's path as a key of paths. */
-static __always_inline const struct path_key *path_of(const struct proc *r)
-{
-	__u32 at = r->path_at;
-
-	if (at >= PATH_LEN)
-		return 0;
-	return (const struct path_key *)(r->walk + at);
-}
-
 /* The program id of r by its path, for containers not resolved yet. */
 static __always_inline __u32 known_path(const struct proc *r)
 {
-	const struct path_key *p = path_of(r);
 	__u32 *id;
 
-	if (!p || !(r->flags & PROC_IMAGE) || r->flags & PROC_CUT)
+	if (!(r->flags & PROC_IMAGE) || r->flags & PROC_CUT)
 		return 0;
-	id = bpf_map_lookup_elem(&paths, p);
+	id = bpf_map_lookup_elem(&paths, &r->path);
 	return id ? *id : 0;
 }
 

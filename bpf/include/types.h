@@ -173,9 +173,7 @@ struct proc {
 	__u32 net_ns;
 	__u32 pid_ns;
 	__u32 flags;
-	__u32 path_at; /* where the path begins in walk */
-	__u32 _pad;
-	__u8 walk[2 * PATH_LEN]; /* path, built from its end, then zeros */
+	struct path_key path;
 };
 
 /* The process behind a socket. */

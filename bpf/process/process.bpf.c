@@ -59,7 +59,8 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 
 	if (!r)
 		return 0;
-	bpf_map_delete_elem(&thread_creds, &tid);
+	if (bpf_map_lookup_elem(&thread_creds, &tid))
+		bpf_map_delete_elem(&thread_creds, &tid);
 	if (task->signal->live.counter)
 		return 0;
 	emit_process(r, PROCESS_EXIT, task->signal->group_exit_code ?: task->exit_code);

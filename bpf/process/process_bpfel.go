@@ -44,6 +44,7 @@ const (
 	processMapResolved    = "resolved"
 	processMapRules       = "rules"
 	processMapRulesets    = "rulesets"
+	processMapScratches   = "scratches"
 	processMapSequence    = "sequence"
 	processMapSettings    = "settings"
 	processMapStamps      = "stamps"
@@ -137,6 +138,7 @@ type processMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
@@ -198,6 +200,7 @@ type processMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
@@ -235,6 +238,7 @@ func (m *processMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Scratches,
 		m.Sequence,
 		m.Settings,
 		m.Stamps,

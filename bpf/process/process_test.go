@@ -80,8 +80,7 @@ func complete(t *testing.T, s *state.State, pid int) (r state.RawProc) {
 }
 
 func pathOf(r state.RawProc) string {
-	b := r.Walk[r.PathAt:]
-	return string(b[:bytes.IndexByte(b, 0)])
+	return string(r.Path.Path[:bytes.IndexByte(r.Path.Path[:], 0)])
 }
 
 func TestRecordFromExecToExit(t *testing.T) {

@@ -202,9 +202,7 @@ type RawProc struct {
 	NetNs        uint32
 	PidNs        uint32
 	Flags        uint32
-	PathAt       uint32
-	Pad          uint32
-	Walk         [512]uint8
+	Path         RawPathKey
 }
 
 type RawProcessEvent struct {

@@ -13,8 +13,10 @@ import (
 	"time"
 
 	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 	"golang.org/x/sys/unix"
 
+	"github.com/sluice-io/sluice/bpf/state"
 	"github.com/sluice-io/sluice/test/harness"
 )
 
@@ -143,7 +145,7 @@ func execCost(ctx context.Context, f figures, n *harness.Node) error {
 		return fmt.Errorf("enable run-time statistics: %w", err)
 	}
 	defer stats.Close()
-	before, err := runTimes()
+	before, err := runTimes(n)
 	if err != nil {
 		return err
 	}
@@ -152,7 +154,7 @@ func execCost(ctx context.Context, f figures, n *harness.Node) error {
 	if out, err := p.Command(ctx, "/bin/sh", "-c", shell).CombinedOutput(); err != nil {
 		return fmt.Errorf("start processes: %w: %s", err, out)
 	}
-	after, err := runTimes()
+	after, err := runTimes(n)
 	if err != nil {
 		return err
 	}
@@ -160,7 +162,7 @@ func execCost(ctx context.Context, f figures, n *harness.Node) error {
 	for name, a := range after {
 		b := before[name]
 		if runs := a.runs - b.runs; runs > 0 {
-			us := float64(a.time-b.time) / float64(runs) / 1000
+			us := float64((a.time - b.time).Nanoseconds()) / float64(runs) / 1000
 			f.add(strings.TrimPrefix(name, "proc_")+"_program_us", us, "us")
 			sum += us
 		}
@@ -174,24 +176,31 @@ type runTime struct {
 	runs uint64
 }
 
-// runTimes reads the statistics of the process programs loaded last.
-func runTimes() (map[string]runTime, error) {
+// runTimes reads the statistics of the node's process programs.
+func runTimes(n *harness.Node) (map[string]runTime, error) {
 	out := make(map[string]runTime)
-	for id, err := ebpf.ProgramID(0), error(nil); ; {
-		if id, err = ebpf.ProgramGetNextID(id); err != nil {
-			return out, nil // no more
-		}
-		p, err := ebpf.NewProgramFromID(id)
+	for _, name := range []string{"proc_fork", "proc_exec", "proc_exit"} {
+		l, err := link.LoadPinnedLink(state.Dir(n.Bpffs).Link(name), nil)
 		if err != nil {
-			continue // gone meanwhile
+			return nil, fmt.Errorf("open link %s: %w", name, err)
 		}
-		if info, err := p.Info(); err == nil && strings.HasPrefix(info.Name, "proc_") {
-			if st, err := p.Stats(); err == nil {
-				out["proc_"+strings.TrimPrefix(info.Name, "proc_")] = runTime{st.Runtime, st.RunCount}
-			}
+		info, err := l.Info()
+		l.Close()
+		if err != nil {
+			return nil, fmt.Errorf("read link %s: %w", name, err)
 		}
+		p, err := ebpf.NewProgramFromID(info.Program)
+		if err != nil {
+			return nil, fmt.Errorf("open program %s: %w", name, err)
+		}
+		stats, err := p.Stats()
 		p.Close()
+		if err != nil {
+			return nil, fmt.Errorf("read statistics of %s: %w", name, err)
+		}
+		out[name] = runTime{stats.Runtime, stats.RunCount}
 	}
+	return out, nil
 }
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
