@@ -65,7 +65,7 @@ func describe(c *conf, args *skel.CmdArgs, prev *types100.Result) (*rpc.Attachme
 		return nil, err
 	}
 	return &rpc.Attachment{
-		ContainerID: args.ContainerID, IfName: args.IfName,
+		Network: c.Name, ContainerID: args.ContainerID, IfName: args.IfName,
 		Namespace: pod.namespace, Name: pod.name, UID: pod.uid,
 		IPs: addresses(prev, args.IfName), Netns: args.Netns, Cookie: e.cookie,
 		HostIf: e.host.Attrs().Name, HostIfIndex: e.host.Attrs().Index,

@@ -32,6 +32,7 @@ const errMismatch uint = 102
 // conf is the plugin's conflist entry with what the runtime adds to it.
 type conf struct {
 	CNIVersion       string   `json:"cniVersion"`
+	Name             string   `json:"name"` // of the network
 	Socket           string   `json:"socket"`
 	Bpffs            string   `json:"bpffs"`
 	StateDir         string   `json:"stateDir"`

@@ -76,7 +76,7 @@ func sweep(c *conf, keep map[string]bool) ([]*rpc.Attachment, error) {
 		return nil, err
 	}
 	defer l.close()
-	return l.sweep(keep)
+	return l.sweep(c.Name, keep)
 }
 
 // notify tells the agent what is gone. It would find out by itself, so nothing

@@ -122,14 +122,15 @@ func (l *ledger) forget(key string) error {
 	return l.records.Delete(key)
 }
 
-// sweep forgets all but what keep names, and returns the records it forgot. It goes
-// on after an error.
-func (l *ledger) sweep(keep map[string]bool) ([]*rpc.Attachment, error) {
+// sweep forgets what a network has but what keep names, and returns the records it
+// forgot. Pins without a record are nobody's and go too. It goes on after an error.
+func (l *ledger) sweep(network string, keep map[string]bool) ([]*rpc.Attachment, error) {
 	records, err := l.records.List()
 	errs := []error{err}
 	var gone []*rpc.Attachment
 	for _, a := range records {
-		if keep[a.Key()] {
+		if keep[a.Key()] || a.Network != network {
+			keep[a.Key()] = true
 			continue
 		}
 		silence(a)

@@ -54,10 +54,16 @@ func unmountBPF(dir string) error {
 		return nil
 	}
 	err := unix.Unmount(dir, 0)
-	if err == nil || errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBUSY) {
+	if errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EBUSY) {
 		return nil // others pin there too: theirs to remove
 	}
-	return fmt.Errorf("unmount bpf filesystem: %w", err)
+	if err == nil {
+		err = os.Remove(dir)
+	}
+	if err != nil {
+		return fmt.Errorf("remove pin folder: %w", err)
+	}
+	return nil
 }
 
 // CgroupRoot finds the cgroup2 mount, on hybrid hosts beside the v1 trees.

@@ -19,6 +19,7 @@ import (
 // Attachment is the record of one pod interface that the plugin attached: what
 // CNI DEL, GC, a restarted agent and uninstall need to find it again.
 type Attachment struct {
+	Network     string       `json:"network"` // name of the conflist
 	ContainerID string       `json:"containerID"`
 	IfName      string       `json:"ifName"`
 	Namespace   string       `json:"namespace"`

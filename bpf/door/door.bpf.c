@@ -11,6 +11,8 @@
  */
 #include "flow.h"
 
+#define RST_LEN 32 /* TCP header with timestamps, and no data */
+
 enum odd { ODD_FRAGMENT, ODD_MALFORMED, ODD_OTHER, ODD_UNTRACKED };
 
 /* The pod behind this door and what is known of the frame's flow. */
@@ -43,6 +45,12 @@ static __always_inline int drop(__u8 reason)
 static __always_inline bool opens(const struct frame *f)
 {
 	return f->protocol == IPPROTO_TCP && (f->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
+}
+
+/* A bare RST: the kernel sends it from a socket of its own. */
+static __always_inline bool resets(const struct frame *f)
+{
+	return f->protocol == IPPROTO_TCP && f->tcp_flags & TCP_RST && f->end - f->at <= RST_LEN;
 }
 
 static __always_inline void set_key(struct flow_key *k, const struct frame *f, __u32 ifindex, __u8 direction)
@@ -106,7 +114,7 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 
 	if (!r || *(__u64 *)r != *(__u64 *)&flow->judged || now - flow->seen >= flow->ttl)
 		return MISS;
-	if (flow->cookie && direction == EGRESS && bpf_get_socket_cookie(skb) != flow->cookie)
+	if (flow->cookie && direction == EGRESS && !resets(f) && bpf_get_socket_cookie(skb) != flow->cookie)
 		return MISS;
 	if (flow->verdict == VERDICT_DENIED) {
 		if (direction != flow->direction && (flow->reason != REASON_RECHECK || opens(f)))
