@@ -15,28 +15,36 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(cred_exit, struct pt_regs *regs, long ret)
 {
 	__u64 id = bpf_get_current_pid_tgid();
-	struct proc *r = proc_of(id >> 32);
-	struct task_struct *task;
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct subject s = { .task = task, .r = proc_of(id >> 32) };
 	struct creds now, low, *base;
 	__u32 tid = id, gain;
+	struct orphan *o = 0;
 
-	if (!r || !(r->flags & PROC_JUDGED))
-		return 0;
-	task = bpf_get_current_task_btf();
+	if (s.r) {
+		if (!(s.r->flags & PROC_JUDGED))
+			return 0;
+		s.slot = s.r->slot;
+		s.pod = s.r->pod;
+	} else {
+		o = bpf_task_storage_get(&orphans, task, 0, 0);
+		if (!o)
+			return 0;
+		s.slot = o->slot;
+		s.pod = o->pod;
+	}
 	read_creds(task, &now);
 	base = bpf_map_lookup_elem(&thread_creds, &tid);
 	if (!base)
-		base = &r->base;
+		base = o ? &o->base : (struct creds *)&s.r->base;
 	if (same_creds(base, &now))
 		return 0;
+	low = *base;
 	gain = gain_of(base, &now);
-	if (gain) {
-		act_on_gain(task, r, base, &now, gain, 0);
-		low = now; /* acted on, once */
-	} else {
-		low = *base;
+	if (!gain)
 		lower(&low, &now);
-	}
+	else if (act_on_gain(&s, base, &now, gain, 0))
+		low = now; /* acted on, once */
 	/* Of this thread alone: its siblings may still be on their way. */
 	if (!same_creds(base, &low) && bpf_map_update_elem(&thread_creds, &tid, &low, BPF_ANY))
 		count(&full, FULL_THREAD_CREDS);

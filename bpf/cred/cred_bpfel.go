@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	credMapAging       = "aging"
 	credMapBlank       = "blank"
 	credMapCgroups     = "cgroups"
 	credMapContainers  = "containers"
@@ -31,6 +32,7 @@ const (
 	credMapLost        = "lost"
 	credMapNetnses     = "netnses"
 	credMapOddities    = "oddities"
+	credMapOrphans     = "orphans"
 	credMapOwners      = "owners"
 	credMapPaths       = "paths"
 	credMapPeers       = "peers"
@@ -41,6 +43,7 @@ const (
 	credMapProcesses   = "processes"
 	credMapProcs       = "procs"
 	credMapPrograms    = "programs"
+	credMapReapers     = "reapers"
 	credMapResolved    = "resolved"
 	credMapRules       = "rules"
 	credMapRulesets    = "rulesets"
@@ -101,6 +104,7 @@ type credProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type credMapSpecs struct {
+	Aging       *ebpf.MapSpec `ebpf:"aging"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
@@ -116,6 +120,7 @@ type credMapSpecs struct {
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
+	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
@@ -126,6 +131,7 @@ type credMapSpecs struct {
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Procs       *ebpf.MapSpec `ebpf:"procs"`
 	Programs    *ebpf.MapSpec `ebpf:"programs"`
+	Reapers     *ebpf.MapSpec `ebpf:"reapers"`
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
@@ -162,6 +168,7 @@ func (o *credObjects) Close() error {
 //
 // It can be passed to loadCredObjects or ebpf.CollectionSpec.LoadAndAssign.
 type credMaps struct {
+	Aging       *ebpf.Map `ebpf:"aging"`
 	Blank       *ebpf.Map `ebpf:"blank"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
@@ -177,6 +184,7 @@ type credMaps struct {
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
+	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
@@ -187,6 +195,7 @@ type credMaps struct {
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Procs       *ebpf.Map `ebpf:"procs"`
 	Programs    *ebpf.Map `ebpf:"programs"`
+	Reapers     *ebpf.Map `ebpf:"reapers"`
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
@@ -199,6 +208,7 @@ type credMaps struct {
 
 func (m *credMaps) Close() error {
 	return _CredClose(
+		m.Aging,
 		m.Blank,
 		m.Cgroups,
 		m.Containers,
@@ -214,6 +224,7 @@ func (m *credMaps) Close() error {
 		m.Lost,
 		m.Netnses,
 		m.Oddities,
+		m.Orphans,
 		m.Owners,
 		m.Paths,
 		m.Peers,
@@ -224,6 +235,7 @@ func (m *credMaps) Close() error {
 		m.Processes,
 		m.Procs,
 		m.Programs,
+		m.Reapers,
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,

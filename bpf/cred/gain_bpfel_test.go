@@ -39,6 +39,7 @@ type gainTrial struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	gainMapAging       = "aging"
 	gainMapBlank       = "blank"
 	gainMapCgroups     = "cgroups"
 	gainMapContainers  = "containers"
@@ -54,6 +55,7 @@ const (
 	gainMapLost        = "lost"
 	gainMapNetnses     = "netnses"
 	gainMapOddities    = "oddities"
+	gainMapOrphans     = "orphans"
 	gainMapOwners      = "owners"
 	gainMapPaths       = "paths"
 	gainMapPeers       = "peers"
@@ -64,6 +66,7 @@ const (
 	gainMapProcesses   = "processes"
 	gainMapProcs       = "procs"
 	gainMapPrograms    = "programs"
+	gainMapReapers     = "reapers"
 	gainMapResolved    = "resolved"
 	gainMapRules       = "rules"
 	gainMapRulesets    = "rulesets"
@@ -125,6 +128,7 @@ type gainProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type gainMapSpecs struct {
+	Aging       *ebpf.MapSpec `ebpf:"aging"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
@@ -140,6 +144,7 @@ type gainMapSpecs struct {
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
+	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
@@ -150,6 +155,7 @@ type gainMapSpecs struct {
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Procs       *ebpf.MapSpec `ebpf:"procs"`
 	Programs    *ebpf.MapSpec `ebpf:"programs"`
+	Reapers     *ebpf.MapSpec `ebpf:"reapers"`
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
@@ -187,6 +193,7 @@ func (o *gainObjects) Close() error {
 //
 // It can be passed to loadGainObjects or ebpf.CollectionSpec.LoadAndAssign.
 type gainMaps struct {
+	Aging       *ebpf.Map `ebpf:"aging"`
 	Blank       *ebpf.Map `ebpf:"blank"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
@@ -202,6 +209,7 @@ type gainMaps struct {
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
+	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
@@ -212,6 +220,7 @@ type gainMaps struct {
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Procs       *ebpf.Map `ebpf:"procs"`
 	Programs    *ebpf.Map `ebpf:"programs"`
+	Reapers     *ebpf.Map `ebpf:"reapers"`
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
@@ -224,6 +233,7 @@ type gainMaps struct {
 
 func (m *gainMaps) Close() error {
 	return _GainClose(
+		m.Aging,
 		m.Blank,
 		m.Cgroups,
 		m.Containers,
@@ -239,6 +249,7 @@ func (m *gainMaps) Close() error {
 		m.Lost,
 		m.Netnses,
 		m.Oddities,
+		m.Orphans,
 		m.Owners,
 		m.Paths,
 		m.Peers,
@@ -249,6 +260,7 @@ func (m *gainMaps) Close() error {
 		m.Processes,
 		m.Procs,
 		m.Programs,
+		m.Reapers,
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,

@@ -11,30 +11,22 @@
  */
 #include "flow.h"
 
-#define RST_LEN 32 /* TCP header with timestamps, and no data */
-
 enum odd { ODD_FRAGMENT, ODD_MALFORMED, ODD_OTHER, ODD_UNTRACKED };
 
 /* The pod behind this door and what is known of the frame's flow. */
 struct visit {
 	struct frame frame;
-	struct flow_key key;
-	struct assignment rules;
 	__u64 now;
+	struct assignment rules;
+	struct flow_key key;
 	__u32 slot;
 	__u32 len;
 	__u8 direction;
-	__u8 _pad[7];
+	__u8 _pad[3];
 };
 
-/*
- * A flow in the making: too large for the stack, and plain words since a timer is
- * not allowed here. The hooks run with bottom halves off, so one per CPU will do.
- */
-struct draft {
-	__u64 words[sizeof(struct flow) / 8];
-};
-ARRAY(drafts, BPF_MAP_TYPE_PERCPU_ARRAY, struct draft, 1);
+/* A flow in the making, too large for the stack. The hooks run with bottom halves off. */
+ARRAY(drafts, BPF_MAP_TYPE_PERCPU_ARRAY, struct flow, 1);
 
 static __always_inline int drop(__u8 reason)
 {
@@ -47,10 +39,10 @@ static __always_inline bool opens(const struct frame *f)
 	return f->protocol == IPPROTO_TCP && (f->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
 }
 
-/* A bare RST: the kernel sends it from a socket of its own. */
-static __always_inline bool resets(const struct frame *f)
+/* No data, no SYN: RSTs, and ACKs of TIME_WAIT, come from sockets of the kernel's. */
+static __always_inline bool bare(const struct frame *f)
 {
-	return f->protocol == IPPROTO_TCP && f->tcp_flags & TCP_RST && f->end - f->at <= RST_LEN;
+	return f->protocol == IPPROTO_TCP && !(f->tcp_flags & TCP_SYN) && f->end - f->at == f->tcp_words * 4;
 }
 
 static __always_inline void set_key(struct flow_key *k, const struct frame *f, __u32 ifindex, __u8 direction)
@@ -112,9 +104,9 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 	__u32 slot = flow->slot;
 	struct assignment *r = bpf_map_lookup_elem(&rules, &slot);
 
-	if (!r || *(__u64 *)r != *(__u64 *)&flow->judged || now - flow->seen >= flow->ttl)
+	if (!r || *(__u64 *)r != *(__u64 *)&flow->judged || expired(flow, now))
 		return MISS;
-	if (flow->cookie && direction == EGRESS && !resets(f) && bpf_get_socket_cookie(skb) != flow->cookie)
+	if (flow->cookie && direction == EGRESS && !bare(f) && bpf_get_socket_cookie(skb) != flow->cookie)
 		return MISS;
 	if (flow->verdict == VERDICT_DENIED) {
 		if (direction != flow->direction && (flow->reason != REASON_RECHECK || opens(f)))
@@ -124,8 +116,8 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 	}
 	if (opens(f) && flow->state == FLOW_CLOSING)
 		return MISS;
-	if (!follow(flow, f, direction))
-		return drop(REASON_TABLE_FULL);
+	follow(flow, f, direction); /* where the quota is full it stays half open */
+	lengthen(flow, f->protocol);
 	if (direction == EGRESS && flow->direction == INGRESS && !(flow->flags & FLOW_NAMED) &&
 	    read_stamp(skb, &flow->process))
 		flow->flags |= FLOW_NAMED;
@@ -152,6 +144,8 @@ static __always_inline bool related(const struct visit *v)
 	const struct frame *f = &v->frame;
 	struct flow *flow;
 
+	if (!own(v) || !same_addr(&f->dst, &f->inner_src)) /* an error goes to the sender */
+		return false;
 	if (v->direction == INGRESS) { /* the quoted frame left the pod */
 		k.pod = f->inner_src;
 		k.pod_port = f->inner_sport;
@@ -164,7 +158,7 @@ static __always_inline bool related(const struct visit *v)
 		k.peer_port = f->inner_sport;
 	}
 	flow = bpf_map_lookup_elem(&flows, &k);
-	return flow && flow->verdict != VERDICT_DENIED && v->now - flow->seen < flow->ttl &&
+	return flow && flow->verdict != VERDICT_DENIED && !expired(flow, v->now) &&
 	       *(__u64 *)&flow->judged == *(__u64 *)&v->rules;
 }
 
@@ -189,8 +183,9 @@ static __always_inline int odd(const struct visit *v, enum odd what, __u8 reason
 	return TCX_NEXT;
 }
 
-/* Fills in what judging says of a flow; its direction and process are set. */
-static __always_inline void decide(struct __sk_buff *skb, const struct visit *v, struct flow *flow)
+/* Fills in what judging says of a flow; its direction and process are set. True if
+   the process mattered. */
+static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v, struct flow *flow)
 {
 	struct question q = {
 		.peer = v->key.peer,
@@ -211,6 +206,7 @@ static __always_inline void decide(struct __sk_buff *skb, const struct visit *v,
 	flow->rule = a.rule;
 	flow->class = a.class;
 	flow->cookie = a.by_process && v->direction == EGRESS ? bpf_get_socket_cookie(skb) : 0;
+	return a.by_process;
 }
 
 static __always_inline void begin(const struct visit *v, struct flow *flow)
@@ -222,28 +218,32 @@ static __always_inline void begin(const struct visit *v, struct flow *flow)
 	flow->state = FLOW_HALF;
 }
 
-/* Enters a judged flow, reports it, and gives the frame's verdict. */
+/*
+ * Enters a judged flow, reports it, and gives the frame's verdict. A denial that is
+ * not entered is counted as a drop and no more: there may be one for each frame.
+ */
 static __always_inline int conclude(const struct visit *v, struct flow *flow, bool keep)
 {
-	bool denied = flow->verdict == VERDICT_DENIED;
+	bool denied = flow->verdict == VERDICT_DENIED, kept;
 
 	flow->state = denied ? FLOW_DENIED : flow->state;
 	flow->ttl = ttl_of(v->key.protocol, flow->state);
+	if (flow->reason == REASON_RECHECK && v->key.protocol == IPPROTO_TCP)
+		flow->ttl = ttls[TTL_TCP_OPEN]; /* as long as its ends may try again */
 	flow->seen = v->now;
 	flow->packets[v->direction & 1] += 1;
 	flow->bytes[v->direction & 1] += v->len;
-	total(flow->verdict, flow->direction, flow->reason);
-	if (!keep)
-		;
-	else if (!put_flow(&v->key, flow) && !denied) {
+	kept = keep && put_flow(&v->key, flow);
+	if (denied && !kept)
+		return drop(flow->reason);
+	if (!kept) {
 		if (flow->reason == REASON_NO_POLICY || flow->reason == REASON_EXEMPT) {
 			count(&oddities, ODD_UNTRACKED);
-		} else {
-			denied = true;
-			flow->verdict = VERDICT_DENIED;
-			flow->reason = REASON_TABLE_FULL;
+			return TCX_NEXT;
 		}
+		return drop(REASON_TABLE_FULL);
 	}
+	total(flow->verdict, flow->direction, flow->reason);
 	emit_flow(&v->key, flow, denied ? PHASE_DENIED : PHASE_NEW);
 	return denied ? drop(flow->reason) : TCX_NEXT;
 }
@@ -252,28 +252,37 @@ static __always_inline int conclude(const struct visit *v, struct flow *flow, bo
 static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v, const struct flow *was,
 				   struct flow *flow)
 {
-	__builtin_memcpy((void *)flow + sizeof(flow->timer), (void *)was + sizeof(flow->timer),
-			 sizeof(*flow) - sizeof(flow->timer));
+	bool by_process;
+
+	*flow = *was;
 	flow->judged = v->rules;
 	if (was->reason == REASON_EXEMPT && was->direction == INGRESS) {
 		put_flow(&v->key, flow);
 		return TCX_NEXT;
 	}
-	decide(skb, v, flow);
-	if (v->direction != EGRESS)
-		flow->cookie = was->cookie;
+	if (v->direction == EGRESS && flow->direction == EGRESS &&
+	    (!was->cookie || was->cookie != bpf_get_socket_cookie(skb))) {
+		__builtin_memset(&flow->process, 0, sizeof(flow->process));
+		read_stamp(skb, &flow->process); /* who sends now, not who began */
+	}
+	by_process = decide(skb, v, flow);
 	if (flow->verdict == VERDICT_DENIED) {
 		flow->reason = REASON_RECHECK;
 		flow->rule = 0;
 		return conclude(v, flow, true);
+	}
+	if (v->direction != EGRESS) {
+		if (by_process && !was->cookie)
+			return TCX_NEXT; /* the pod's next frame tells the socket */
+		flow->cookie = was->cookie;
 	}
 	flow->seen = v->now;
 	flow->packets[v->direction & 1] += 1;
 	flow->bytes[v->direction & 1] += v->len;
 	put_flow(&v->key, flow);
 	flow = bpf_map_lookup_elem(&flows, &v->key);
-	if (flow && !follow(flow, &v->frame, v->direction))
-		return drop(REASON_TABLE_FULL);
+	if (flow)
+		follow(flow, &v->frame, v->direction);
 	return TCX_NEXT;
 }
 
@@ -287,7 +296,7 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 	if (!flow)
 		return drop(REASON_TABLE_FULL);
 	__builtin_memset(flow, 0, sizeof(*flow));
-	if (was && (v->now - was->seen >= was->ttl || was->judged.pod != v->rules.pod))
+	if (was && (expired(was, v->now) || was->judged.pod != v->rules.pod))
 		was = 0;
 	if (was && was->verdict != VERDICT_DENIED && !(opens(&v->frame) && was->state == FLOW_CLOSING)) {
 		if (was->judged.ruleset != v->rules.ruleset)
@@ -327,9 +336,11 @@ static __noinline int visit(struct __sk_buff *skb, struct visit *v)
 	if (!r)
 		return drop(REASON_CLOSED);
 	*(__u64 *)&v->rules = *(volatile __u64 *)r;
-	v->key.ifindex = ifindex;
+	set_key(&v->key, &v->frame, ifindex, v->direction);
 	switch (v->frame.kind) {
 	case KIND_LINK:
+		if (v->frame.protocol && v->direction == EGRESS && !own(v))
+			return drop(REASON_SPOOFED);
 		return TCX_NEXT;
 	case KIND_FRAGMENT:
 		return odd(v, ODD_FRAGMENT, REASON_FRAGMENT);
@@ -341,7 +352,6 @@ static __noinline int visit(struct __sk_buff *skb, struct visit *v)
 		if (related(v))
 			return TCX_NEXT;
 	}
-	set_key(&v->key, &v->frame, ifindex, v->direction);
 	return judge_frame(skb, v);
 }
 
@@ -373,6 +383,13 @@ SEC("tcx/egress")
 int door_in(struct __sk_buff *skb)
 {
 	return door(skb, INGRESS);
+}
+
+/* Run once by the loader. */
+SEC("tc")
+int door_start(struct __sk_buff *skb)
+{
+	return start_reaper();
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

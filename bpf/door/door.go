@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"syscall"
 	"time"
 
 	"github.com/cilium/ebpf"
@@ -82,6 +83,19 @@ func Load(s *state.State, c Config) (*ebpf.Collection, error) {
 	return coll, nil
 }
 
+// Start sets the timer going that ends flows, or hands it to the programs of coll.
+// It goes on for as long as the maps are pinned or open.
+func Start(coll *ebpf.Collection) error {
+	ret, err := coll.Programs[doorProgDoorStart].Run(&ebpf.RunOptions{Data: make([]byte, 14)})
+	if err != nil {
+		return fmt.Errorf("start the reaper of flows: %w", err)
+	}
+	if ret != 0 {
+		return fmt.Errorf("start the reaper of flows: %w", syscall.Errno(-int32(ret)))
+	}
+	return nil
+}
+
 // Install loads the programs, pins them for the plugin and gives them to every
 // door that stands already.
 func Install(s *state.State, c Config) error {
@@ -90,6 +104,9 @@ func Install(s *state.State, c Config) error {
 		return err
 	}
 	defer coll.Close()
+	if err := Start(coll); err != nil {
+		return err
+	}
 	for name := range hooks {
 		if err := s.Dir.PinProgram(name, coll.Programs[name]); err != nil {
 			return err
@@ -107,28 +124,34 @@ func Install(s *state.State, c Config) error {
 	return nil
 }
 
-// Attach hangs the pinned programs at the interface of a pod, under its key. An
-// interface that is not in the caller's network namespace is an error.
+// Attach hangs the pinned programs at the interface of a pod, under its key, ahead
+// of what is attached there: nothing may let a frame by before it is judged. What
+// hangs there already is left as it is. An interface that is not in the caller's
+// network namespace is an error.
 func Attach(dir state.Dir, key string, ifindex int) error {
 	for name, hook := range hooks {
-		if err := attach(dir, name, hook, key, ifindex); err != nil {
+		at := filepath.Join(dir.Pod(key), name)
+		if check(at, ifindex) == nil {
+			continue
+		}
+		if err := attach(dir, name, hook, at, ifindex); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func attach(dir state.Dir, name string, hook ebpf.AttachType, key string, ifindex int) error {
+func attach(dir state.Dir, name string, hook ebpf.AttachType, at string, ifindex int) error {
 	p, err := ebpf.LoadPinnedProgram(dir.Prog(name), nil)
 	if err != nil {
 		return fmt.Errorf("open pinned program %s: %w", name, err)
 	}
 	defer p.Close()
-	l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: p, Attach: hook})
+	l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: p, Attach: hook, Anchor: link.Head()})
 	if err != nil {
 		return fmt.Errorf("attach %s to interface %d: %w", name, ifindex, err)
 	}
-	return state.PinLink(l, filepath.Join(dir.Pod(key), name))
+	return state.PinLink(l, at)
 }
 
 // Check says what is wrong with the door of a pod, nil if nothing.

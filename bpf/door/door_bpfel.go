@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	doorMapAging       = "aging"
 	doorMapBlank       = "blank"
 	doorMapCgroups     = "cgroups"
 	doorMapContainers  = "containers"
@@ -32,6 +33,7 @@ const (
 	doorMapLost        = "lost"
 	doorMapNetnses     = "netnses"
 	doorMapOddities    = "oddities"
+	doorMapOrphans     = "orphans"
 	doorMapOwners      = "owners"
 	doorMapPaths       = "paths"
 	doorMapPeers       = "peers"
@@ -42,6 +44,7 @@ const (
 	doorMapProcesses   = "processes"
 	doorMapProcs       = "procs"
 	doorMapPrograms    = "programs"
+	doorMapReapers     = "reapers"
 	doorMapResolved    = "resolved"
 	doorMapRules       = "rules"
 	doorMapRulesets    = "rulesets"
@@ -52,6 +55,7 @@ const (
 	doorMapTotals      = "totals"
 	doorProgDoorIn     = "door_in"
 	doorProgDoorOut    = "door_out"
+	doorProgDoorStart  = "door_start"
 	doorVarQuota       = "quota"
 	doorVarTtls        = "ttls"
 )
@@ -98,14 +102,16 @@ type doorSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type doorProgramSpecs struct {
-	DoorIn  *ebpf.ProgramSpec `ebpf:"door_in"`
-	DoorOut *ebpf.ProgramSpec `ebpf:"door_out"`
+	DoorIn    *ebpf.ProgramSpec `ebpf:"door_in"`
+	DoorOut   *ebpf.ProgramSpec `ebpf:"door_out"`
+	DoorStart *ebpf.ProgramSpec `ebpf:"door_start"`
 }
 
 // doorMapSpecs contains maps before they are loaded into the kernel.
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type doorMapSpecs struct {
+	Aging       *ebpf.MapSpec `ebpf:"aging"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
@@ -122,6 +128,7 @@ type doorMapSpecs struct {
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
+	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
@@ -132,6 +139,7 @@ type doorMapSpecs struct {
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Procs       *ebpf.MapSpec `ebpf:"procs"`
 	Programs    *ebpf.MapSpec `ebpf:"programs"`
+	Reapers     *ebpf.MapSpec `ebpf:"reapers"`
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
@@ -170,6 +178,7 @@ func (o *doorObjects) Close() error {
 //
 // It can be passed to loadDoorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type doorMaps struct {
+	Aging       *ebpf.Map `ebpf:"aging"`
 	Blank       *ebpf.Map `ebpf:"blank"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
@@ -186,6 +195,7 @@ type doorMaps struct {
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
+	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
@@ -196,6 +206,7 @@ type doorMaps struct {
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Procs       *ebpf.Map `ebpf:"procs"`
 	Programs    *ebpf.Map `ebpf:"programs"`
+	Reapers     *ebpf.Map `ebpf:"reapers"`
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
@@ -208,6 +219,7 @@ type doorMaps struct {
 
 func (m *doorMaps) Close() error {
 	return _DoorClose(
+		m.Aging,
 		m.Blank,
 		m.Cgroups,
 		m.Containers,
@@ -224,6 +236,7 @@ func (m *doorMaps) Close() error {
 		m.Lost,
 		m.Netnses,
 		m.Oddities,
+		m.Orphans,
 		m.Owners,
 		m.Paths,
 		m.Peers,
@@ -234,6 +247,7 @@ func (m *doorMaps) Close() error {
 		m.Processes,
 		m.Procs,
 		m.Programs,
+		m.Reapers,
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
@@ -257,14 +271,16 @@ type doorVariables struct {
 //
 // It can be passed to loadDoorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type doorPrograms struct {
-	DoorIn  *ebpf.Program `ebpf:"door_in"`
-	DoorOut *ebpf.Program `ebpf:"door_out"`
+	DoorIn    *ebpf.Program `ebpf:"door_in"`
+	DoorOut   *ebpf.Program `ebpf:"door_out"`
+	DoorStart *ebpf.Program `ebpf:"door_start"`
 }
 
 func (p *doorPrograms) Close() error {
 	return _DoorClose(
 		p.DoorIn,
 		p.DoorOut,
+		p.DoorStart,
 	)
 }
 

@@ -50,6 +50,7 @@ func newFixture(tb testing.TB, c Config) *fixture {
 	coll, err := Load(s, c)
 	must(tb, err)
 	tb.Cleanup(coll.Close)
+	must(tb, Start(coll))
 	f := &fixture{TB: tb, s: s, in: coll.Programs[progIn], out: coll.Programs[progOut]}
 	f.pod = state.Pod{IfIndex: 1, Cookie: 99, Addrs: []netip.Addr{pod4, pod6}}
 	must(tb, s.Register(&f.pod))
@@ -250,6 +251,37 @@ func TestAnsweredFlowsLeaveTheHalfOpenQuota(t *testing.T) {
 		ask := syn(pod4, friend4, 1000+port, 80)
 		f.want("question", f.leave(ask), true)
 		f.want("answer", f.enter(ask.Reverse()), true)
+	}
+}
+
+// Far more flows than the reaper looks at in one turn: each ends, and none too soon.
+func TestManyFlowsEnd(t *testing.T) {
+	f := newFixture(t, Config{HalfOpen: 20000, UDPHalf: 300 * time.Millisecond})
+	f.use(restricted)
+	for port := range uint16(6000) {
+		ask := bpftest.Frame{Src: pod4, Dst: friend4, Protocol: udp, SrcPort: 1000 + port, DstPort: 53}
+		f.leave(ask)
+	}
+	kept := syn(pod4, friend4, 999, 80)
+	f.want("question", f.leave(kept), true)
+	var key state.RawFlowKey
+	for deadline := time.Now().Add(20 * time.Second); ; {
+		n := 0
+		var flow state.RawFlow
+		for it := f.s.Flows.Iterate(); it.Next(&key, &flow); {
+			n++
+		}
+		if n == 1 {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d flows are left, want 1", n)
+		}
+	}
+	var c state.RawCount
+	must(t, f.s.Counts.Lookup(f.pod.Slot, &c))
+	if c.Flows != [3]uint32{1, 0, 0} {
+		t.Errorf("quota counters = %v, want one half-open flow", c.Flows)
 	}
 }
 

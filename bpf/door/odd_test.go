@@ -4,7 +4,9 @@ package door
 
 import (
 	"encoding/binary"
+	"net/netip"
 	"testing"
+	"time"
 
 	"github.com/sluice-io/sluice/bpf/bpftest"
 	"github.com/sluice-io/sluice/bpf/state"
@@ -111,15 +113,91 @@ func TestICMPErrors(t *testing.T) {
 	}
 }
 
-func TestLinkFramesPass(t *testing.T) {
+func TestLinkFrames(t *testing.T) {
 	f := newFixture(t, Config{}) // closed
+	group := netip.MustParseAddr("ff02::1:ff00:3")
 	arp := make([]byte, 42)
 	arp[12], arp[13] = 0x08, 0x06
-	ns := bpftest.Frame{Src: pod6, Dst: friend6, Protocol: 58}.Bytes(t)
-	ns[14+40] = 135
-	for name, frame := range map[string][]byte{"ARP": arp, "neighbour solicitation": ns} {
-		if bpftest.Run(t, f.out, frame, false) != bpftest.Next {
-			t.Errorf("%s was dropped", name)
+	nd := func(kind byte, hops byte, src, dst, target netip.Addr, payload int) []byte {
+		b := bpftest.Frame{Src: src, Dst: dst, Protocol: 58, Payload: make([]byte, payload)}.Bytes(t)
+		b[14+7], b[14+40] = hops, kind
+		copy(b[14+48:], target.AsSlice())
+		return b
+	}
+	for name, tc := range map[string]struct {
+		frame []byte
+		want  uint32
+	}{
+		"ARP":                                  {arp, bpftest.Next},
+		"solicitation to the group":            {nd(135, 255, pod6, group, friend6, 24), bpftest.Next},
+		"solicitation to the neighbour":        {nd(135, 255, pod6, friend6, friend6, 24), bpftest.Next},
+		"advertisement to a neighbour":         {nd(136, 255, pod6, friend6, pod6, 24), bpftest.Next},
+		"listener report":                      {nd(143, 1, pod6, netip.MustParseAddr("ff02::16"), pod6, 24), bpftest.Next},
+		"solicitation that was routed":         {nd(135, 64, pod6, group, friend6, 24), bpftest.Drop},
+		"solicitation about somebody else":     {nd(135, 255, pod6, friend6, pod6, 24), bpftest.Drop},
+		"advertisement with a load":            {nd(136, 255, pod6, friend6, pod6, 1200), bpftest.Drop},
+		"listener report to a host":            {nd(143, 1, pod6, friend6, pod6, 24), bpftest.Drop},
+		"advertisement from another's address": {nd(136, 255, friend6, group, friend6, 24), bpftest.Drop},
+	} {
+		if got := bpftest.Run(t, f.out, tc.frame, false); got != tc.want {
+			t.Errorf("%s: %d, want %d", name, int32(got), int32(tc.want))
 		}
+	}
+}
+
+// Nothing rides on an ICMP error: it goes to whom the quoted frame came from, and
+// comes from the pod.
+func TestICMPErrorsGoBackOnly(t *testing.T) {
+	f := newFixture(t, Config{})
+	f.use(restricted)
+	ask := syn(friend4, pod4, 2000, 80)
+	f.want("question", f.enter(ask), true)
+	quote := func(src, dst netip.Addr) []byte {
+		e := bpftest.Frame{Src: src, Dst: dst, Protocol: icmp, Payload: ask.Bytes(t)[14 : 14+28]}.Bytes(t)
+		e[14+20], e[14+21] = 3, 3
+		return e
+	}
+	for _, tc := range []struct {
+		name     string
+		src, dst netip.Addr
+		want     uint32
+	}{
+		{"to the sender", pod4, friend4, bpftest.Next},
+		{"to a stranger", pod4, stranger, bpftest.Drop},
+		{"from another's address", friend4, friend4, bpftest.Drop},
+	} {
+		if got := bpftest.Run(t, f.out, quote(tc.src, tc.dst), false); got != tc.want {
+			t.Errorf("%s: %d, want %d", tc.name, int32(got), int32(tc.want))
+		}
+	}
+}
+
+// The peer's TCP tries again for long; by then its frames must not open the flow.
+func TestCutConnectionStaysCut(t *testing.T) {
+	f := newFixture(t, Config{DeniedFor: 10 * time.Millisecond})
+	must(t, f.s.Rulesets.Put(uint32(22), state.RawRuleset{Isolated: [4]uint8{0, 0, 1, 0}})) // egress alone
+	f.use(restricted)
+	ask := syn(pod4, friend4, 1000, 80)
+	f.want("question", f.leave(ask), true)
+	f.want("answer", f.enter(ask.Reverse()), true)
+	f.use(22)
+	ask.SYN = false
+	f.want("question after the change", f.leave(ask), false)
+	for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
+		if f.enter(ask.Reverse()) {
+			t.Fatal("the cut connection came back")
+		}
+	}
+	f.want("question once more", f.leave(ask), false)
+}
+
+// A pod that nothing isolates loses nothing to its quotas.
+func TestFullQuotaHurtsNoOpenPod(t *testing.T) {
+	f := newFixture(t, Config{HalfOpen: 8, Open: 8})
+	f.use(state.RuleSetOpen)
+	for port := range uint16(50) {
+		ask := bpftest.Frame{Src: stranger, Dst: pod4, Protocol: udp, SrcPort: 2000 + port, DstPort: 53}
+		f.want("question", f.enter(ask), true)
+		f.want("answer", f.leave(ask.Reverse()), true)
 	}
 }

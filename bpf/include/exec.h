@@ -262,6 +262,7 @@ static __always_inline struct proc *make_proc(__u32 tgid)
 static __always_inline void check_exec(struct task_struct *task, struct proc *r, __u32 old_pid)
 {
 	struct creds *lowered = bpf_map_lookup_elem(&thread_creds, &old_pid);
+	struct subject s = { .task = task, .r = r, .slot = r->slot, .pod = r->pod };
 	__u32 gain;
 
 	if (lowered) {
@@ -275,8 +276,35 @@ static __always_inline void check_exec(struct task_struct *task, struct proc *r,
 		lower(&r->base, &r->creds);
 		return;
 	}
-	act_on_gain(task, r, &r->base, &r->creds, gain, 1);
-	r->base = r->creds; /* acted on, once */
+	if (act_on_gain(&s, &r->base, &r->creds, gain, 1))
+		r->base = r->creds; /* acted on, once */
+}
+
+/*
+ * A judged process without a record: one is made if there is room now, else its
+ * exec is judged by what its task remembers.
+ */
+static __always_inline struct proc *recover(struct task_struct *task, struct orphan *o)
+{
+	struct subject s = { .task = task, .slot = o->slot, .pod = o->pod };
+	struct proc *r = make_proc(task->tgid);
+	struct creds now;
+	__u32 gain;
+
+	if (r) {
+		r->slot = o->slot;
+		r->pod = o->pod;
+		r->base = o->base;
+		r->flags = PROC_JUDGED;
+		return r;
+	}
+	read_creds(task, &now);
+	gain = gain_of(&o->base, &now);
+	if (!gain)
+		lower(&o->base, &now);
+	else if (act_on_gain(&s, &o->base, &now, gain, 1))
+		o->base = now;
+	return 0;
 }
 
 static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, struct linux_binprm *bprm)
@@ -290,8 +318,15 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 	__u64 cgroup = cgroup_of(task);
 	struct cgroup_pod *c = pod_of(cgroup);
 	struct container *in;
-	bool judged = r && r->flags & PROC_JUDGED;
+	struct orphan *o = r ? 0 : bpf_task_storage_get(&orphans, task, 0, 0);
+	bool judged;
 
+	if (o) {
+		r = recover(task, o);
+		if (!r)
+			return 0;
+	}
+	judged = r && r->flags & PROC_JUDGED;
 	if (!c && !judged) {
 		c = own ? join(task, cgroup) : 0;
 		if (!c)

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
  * The flow table: connection state, verdict and accounting in one entry per flow
- * and judging pod. Entries end by their own timer, so there is no sweep; a pod
- * has quotas, so it can fill its own share only.
+ * and judging pod. A pod has quotas, so it can fill its own share only.
+ *
+ * Flows end by one timer: it takes a bounded number of keys from the head of a
+ * queue, ends the flows that were idle for their ttl, and puts the others back at
+ * its end. Nothing is allocated: a timer for each flow would need memory that
+ * kernels from 6.18 on refuse to a program in passing.
  *
  * An entry's verdict is never changed in place but by replacing the entry: a
  * program that still holds the old value can then spoil a counter at worst.
@@ -15,7 +19,10 @@
 
 #define SECOND 1000000000ULL
 #define CLOCK_MONOTONIC 1
-#define TIMER_MAX (60 * SECOND) /* so that flows of a deleted pod go soon */
+#define ENOENT 2
+#define EBUSY 16
+#define REAP_EVERY (SECOND / 10)
+#define REAP_EACH 2048 /* flows; a full table is gone through in some seconds */
 
 enum ttl {
 	TTL_TCP_HALF,
@@ -39,6 +46,11 @@ static __always_inline __u32 quota_of(__u8 state)
 	return state == FLOW_HALF ? 0 : state == FLOW_DENIED ? 2 : 1;
 }
 
+static __always_inline bool expired(const struct flow *f, __u64 now)
+{
+	return (__s64)(now - f->seen) >= (__s64)f->ttl;
+}
+
 static __always_inline __u64 ttl_of(__u8 protocol, __u8 state)
 {
 	if (state == FLOW_DENIED)
@@ -46,7 +58,7 @@ static __always_inline __u64 ttl_of(__u8 protocol, __u8 state)
 	if (protocol == IPPROTO_TCP)
 		return ttls[state == FLOW_HALF ? TTL_TCP_HALF : state == FLOW_OPEN ? TTL_TCP_OPEN : TTL_TCP_CLOSING];
 	if (protocol == IPPROTO_UDP)
-		return ttls[state == FLOW_HALF ? TTL_UDP_HALF : TTL_UDP_OPEN];
+		return ttls[TTL_UDP_HALF]; /* a stream's is set by lengthen */
 	return ttls[TTL_OTHER];
 }
 
@@ -55,6 +67,7 @@ static __always_inline bool take(__u32 slot, __u32 pod, __u32 q)
 {
 	struct count *c = bpf_map_lookup_elem(&counts, &slot);
 
+	asm volatile("" : "+r"(q));
 	if (!c || q > 2)
 		return false;
 	if (c->pod != pod && __sync_lock_test_and_set(&c->pod, pod) != pod) {
@@ -62,7 +75,7 @@ static __always_inline bool take(__u32 slot, __u32 pod, __u32 q)
 		c->flows[1] = 0;
 		c->flows[2] = 0;
 	}
-	if (c->flows[q] >= quota[q]) {
+	if ((__s32)c->flows[q] >= (__s32)quota[q]) {
 		count(&full, FULL_FLOW_QUOTA);
 		return false;
 	}
@@ -74,6 +87,7 @@ static __always_inline void give(__u32 slot, __u32 pod, __u32 q)
 {
 	struct count *c = bpf_map_lookup_elem(&counts, &slot);
 
+	asm volatile("" : "+r"(q)); /* keep the bound below */
 	if (c && q <= 2 && c->pod == pod)
 		__sync_fetch_and_add(&c->flows[q], -1);
 }
@@ -105,24 +119,63 @@ static __always_inline void emit_flow(const struct flow_key *k, const struct flo
 	submit(&flow_ring, e);
 }
 
-/* The timer of one flow: ends it when it was idle for its ttl, or its pod is gone. */
-static int expire(void *map, struct flow_key *k, struct flow *f)
-{
-	__u64 idle = bpf_ktime_get_coarse_ns() - f->seen;
-	__u32 slot = f->slot, pod = f->judged.pod;
-	__u32 q = quota_of(f->state);
-	struct pod *p = bpf_map_lookup_elem(&pods, &slot);
+struct harvest {
+	__u64 now;
+	__u32 round;
+	__u32 _pad;
+};
 
-	if ((__s64)idle < (__s64)f->ttl && p && p->id == pod) {
-		__u64 left = f->ttl - idle;
-		bpf_timer_start(&f->timer, left < TIMER_MAX ? left : TIMER_MAX, 0);
+/* Looks at the flow that waited longest; 1 when all have been looked at. */
+static long reap_one(__u32 i, struct harvest *h)
+{
+	__u32 slot, pod, q, seen;
+	struct flow_key k;
+	struct flow *f;
+	struct pod *p;
+
+	if (bpf_map_pop_elem(&aging, &k))
+		return 1;
+	f = bpf_map_lookup_elem(&flows, &k);
+	if (!f)
 		return 0;
-	}
+	slot = f->slot;
+	pod = f->judged.pod;
+	q = quota_of(f->state);
+	seen = f->round;
+	f->round = h->round;
+	p = bpf_map_lookup_elem(&pods, &slot);
+	if (p && p->id == pod && !expired(f, h->now) && !bpf_map_push_elem(&aging, &k, 0))
+		return seen == h->round;
 	if (f->verdict != VERDICT_DENIED)
-		emit_flow(k, f, PHASE_CLOSED);
-	if (!bpf_map_delete_elem(map, k))
+		emit_flow(&k, f, PHASE_CLOSED);
+	if (!bpf_map_delete_elem(&flows, &k))
 		give(slot, pod, q);
 	return 0;
+}
+
+static int reap(void *map, __u32 *key, struct reaper *r)
+{
+	struct harvest h = { .now = bpf_ktime_get_coarse_ns(), .round = ++r->round };
+
+	bpf_loop(REAP_EACH, reap_one, &h, 0);
+	bpf_timer_start(&r->timer, REAP_EVERY, 0);
+	return 0;
+}
+
+/* Sets the timer going, or gives it the callback of this program; 0 or an error. */
+static __always_inline long start_reaper(void)
+{
+	__u32 zero = 0;
+	struct reaper *r = bpf_map_lookup_elem(&reapers, &zero);
+	long err;
+
+	if (!r)
+		return -ENOENT;
+	err = bpf_timer_init(&r->timer, &reapers, CLOCK_MONOTONIC);
+	if (err && err != -EBUSY) /* busy: it is going */
+		return err;
+	err = bpf_timer_set_callback(&r->timer, reap);
+	return err ?: bpf_timer_start(&r->timer, REAP_EVERY, 0);
 }
 
 /* Enters f under k in place of what is there; false: table or quota full. */
@@ -139,39 +192,47 @@ static __always_inline bool put_flow(const struct flow_key *k, struct flow *f)
 	}
 	if (!take(f->slot, f->judged.pod, q))
 		return false;
+	/* What is there stands in the queue, unless it was ended this moment. */
+	if (was && !bpf_map_update_elem(&flows, k, f, BPF_EXIST)) {
+		give(was_slot, was_pod, was_q);
+		return true;
+	}
 	if (bpf_map_update_elem(&flows, k, f, BPF_ANY)) {
 		count(&full, FULL_FLOWS);
 		give(f->slot, f->judged.pod, q);
 		return false;
 	}
-	if (was)
-		give(was_slot, was_pod, was_q);
-	f = bpf_map_lookup_elem(&flows, k);
-	if (!f)
-		return false;
-	bpf_timer_init(&f->timer, &flows, CLOCK_MONOTONIC);
-	bpf_timer_set_callback(&f->timer, expire);
-	bpf_timer_start(&f->timer, f->ttl < TIMER_MAX ? f->ttl : TIMER_MAX, 0);
-	return true;
+	if (!bpf_map_push_elem(&aging, k, 0))
+		return true;
+	count(&full, FULL_AGING);
+	if (!bpf_map_delete_elem(&flows, k))
+		give(f->slot, f->judged.pod, q);
+	return false;
 }
 
 /* Moves f to another state; false: the quota of that state is full. */
 static __always_inline bool move_flow(struct flow *f, __u8 protocol, __u8 state)
 {
-	__u32 from = quota_of(f->state), to = quota_of(state);
-	__u64 ttl;
+	__u32 was = f->state, from = quota_of(was), to = quota_of(state);
 
-	if (from != to) {
-		if (!take(f->slot, f->judged.pod, to))
-			return false;
-		give(f->slot, f->judged.pod, from);
+	if (from != to && !take(f->slot, f->judged.pod, to))
+		return false;
+	if (__sync_val_compare_and_swap(&f->state, was, (__u32)state) != was) {
+		if (from != to)
+			give(f->slot, f->judged.pod, to); /* another CPU was first */
+		return true;
 	}
-	f->state = state;
-	ttl = ttl_of(protocol, state);
-	if (ttl < f->ttl)
-		bpf_timer_start(&f->timer, ttl, 0);
-	f->ttl = ttl;
+	if (from != to)
+		give(f->slot, f->judged.pod, from);
+	f->ttl = ttl_of(protocol, state);
 	return true;
+}
+
+/* Two datagrams each way make a stream; one is a question and its answer. */
+static __always_inline void lengthen(struct flow *f, __u8 protocol)
+{
+	if (protocol == IPPROTO_UDP && f->state == FLOW_OPEN && f->packets[0] > 1 && f->packets[1] > 1)
+		f->ttl = ttls[TTL_UDP_OPEN];
 }
 
 static __always_inline void account(struct flow *f, __u64 now, __u32 len, __u8 direction)

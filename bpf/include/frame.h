@@ -23,6 +23,8 @@
 #define ICMP6_ECHO 128
 #define ICMP6_ECHOREPLY 129
 #define ND_FIRST 133 /* router solicitation */
+#define ND_SOLICIT 135
+#define ND_ADVERT 136
 #define ND_LAST 137 /* redirect */
 #define MAX_EXTENSIONS 6
 
@@ -43,6 +45,8 @@ struct frame {
 	__u8 protocol, inner_protocol;
 	__u8 tcp_flags;
 	__u8 kind;
+	__u8 tcp_words; /* header length in 32-bit words */
+	__u8 _pad[3];
 	__u32 at; /* offset of the next header to read */
 	__u32 end; /* of the IP packet: what follows is padding */
 };
@@ -63,6 +67,11 @@ static __always_inline void map_v4(struct addr *a, __be32 v4)
 static __always_inline bool is_v4(const struct addr *a)
 {
 	return !a->w[0] && !a->w[1] && a->w[2] == bpf_htonl(0xffff);
+}
+
+static __always_inline bool same_addr(const struct addr *a, const struct addr *b)
+{
+	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
 }
 
 static __always_inline bool is_loopback(const struct addr *a)
@@ -91,7 +100,7 @@ static __always_inline bool is_unspecified(const struct addr *a)
 
 /* Ports at *at; for ICMP echo the identifier stands for the asking side's port. */
 static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 at, __u32 end, __u8 protocol, __be16 *sport,
-					__be16 *dport, __u8 *tcp_flags)
+					__be16 *dport, struct frame *f)
 {
 	__u8 b[14];
 
@@ -99,7 +108,8 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 at, __u32 e
 	case IPPROTO_TCP:
 		if (at + 14 > end || bpf_skb_load_bytes(skb, at, b, 14))
 			return false;
-		*tcp_flags = b[13];
+		f->tcp_flags = b[13];
+		f->tcp_words = b[12] >> 4;
 		break;
 	case IPPROTO_UDP:
 	case IPPROTO_SCTP:
@@ -201,25 +211,50 @@ static __always_inline __u8 parse_ip(struct __sk_buff *skb, bool v6, __u32 *at, 
 	return fragment ? KIND_FRAGMENT : KIND_FLOW;
 }
 
+/* The frame that an ICMP error quotes. RFC 792 grants its first 8 bytes: ports. */
 static __always_inline void parse_inner(struct __sk_buff *skb, bool v6, struct frame *f)
 {
-	__u8 flags;
-
-	f->at += 8;
-	if (parse_ip(skb, v6, &f->at, &f->end, &f->inner_src, &f->inner_dst, &f->inner_protocol) != KIND_FLOW)
-		return;
-	/* RFC 792 quotes 8 bytes: enough for ports, not for TCP flags. */
+	__u32 at = f->at + 8, end;
 	__u8 b[8];
-	if (bpf_skb_load_bytes(skb, f->at, b, 8))
+
+	if (parse_ip(skb, v6, &at, &end, &f->inner_src, &f->inner_dst, &f->inner_protocol) != KIND_FLOW)
 		return;
 	if (f->inner_protocol == IPPROTO_ICMP || f->inner_protocol == IPPROTO_ICMP6) {
-		if (!parse_ports(skb, f->at, f->end, f->inner_protocol, &f->inner_sport, &f->inner_dport, &flags))
+		if (!parse_ports(skb, at, end, f->inner_protocol, &f->inner_sport, &f->inner_dport, f))
 			return;
 	} else {
+		if (bpf_skb_load_bytes(skb, at, b, 8))
+			return;
 		f->inner_sport = *(__be16 *)b;
 		f->inner_dport = *(__be16 *)(b + 2);
 	}
 	f->kind = KIND_ERROR;
+}
+
+#define LINK_LEN 32 /* of a solicitation or advertisement with one link-layer address */
+
+/*
+ * Is this neighbour discovery (RFC 4861) or multicast listener discovery that can
+ * only be for the link? Hop limit 255 or 1, to a group or a link-local address, or
+ * to a neighbour's own address with nothing in it but that. Else it is judged like
+ * any ICMPv6.
+ */
+static __always_inline bool is_link_frame(struct __sk_buff *skb, const struct frame *f, __u8 type)
+{
+	struct addr target;
+	__u8 hops;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN + 7, &hops, 1))
+		return false;
+	if (type < ND_FIRST || type > ND_LAST)
+		return hops == 1 && is_multicast(&f->dst);
+	if (hops != 255)
+		return false;
+	if (is_multicast(&f->dst) || is_link_local(&f->dst))
+		return true;
+	if (f->end - f->at > LINK_LEN || bpf_skb_load_bytes(skb, f->at + 8, &target, sizeof(target)))
+		return false;
+	return type == ND_ADVERT || (type == ND_SOLICIT && same_addr(&target, &f->dst));
 }
 
 static __always_inline void parse_frame(struct __sk_buff *skb, struct frame *f)
@@ -244,7 +279,7 @@ static __always_inline void parse_frame(struct __sk_buff *skb, struct frame *f)
 			f->kind = KIND_MALFORMED;
 			return;
 		}
-		if (v6 && f->protocol == IPPROTO_ICMP6 && is_link_icmp6(type)) {
+		if (v6 && f->protocol == IPPROTO_ICMP6 && is_link_icmp6(type) && is_link_frame(skb, f, type)) {
 			f->kind = KIND_LINK;
 			return;
 		}
@@ -254,7 +289,7 @@ static __always_inline void parse_frame(struct __sk_buff *skb, struct frame *f)
 				return;
 		}
 	}
-	if (!parse_ports(skb, f->at, f->end, f->protocol, &f->sport, &f->dport, &f->tcp_flags))
+	if (!parse_ports(skb, f->at, f->end, f->protocol, &f->sport, &f->dport, f))
 		f->kind = KIND_MALFORMED;
 }
 

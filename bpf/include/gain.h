@@ -63,45 +63,67 @@ static __always_inline bool first_of_namespace(struct task_struct *task)
 	return nr == 1;
 }
 
-/* Acts on a gain as the pod's rules say: kills current, reports, or nothing. */
-static __always_inline __u32 act_on_gain(struct task_struct *task, const struct proc *r, const struct creds *base,
-					 const struct creds *now, __u32 gain, __u32 at_exec)
-{
-	__u32 slot = r->slot, pod = r->pod, id, rule;
-	struct assignment *rules_now = bpf_map_lookup_elem(&rules, &slot);
-	struct escalation_event *e;
-	struct ruleset *rs;
-	__u32 action;
+/* Whose gain it is; r is 0 where there was no room for a record. */
+struct subject {
+	struct task_struct *task;
+	const struct proc *r;
+	__u32 slot;
+	__u32 pod;
+};
 
-	if (!rules_now || rules_now->pod != pod)
-		return ACTION_IGNORE;
-	id = rules_now->ruleset;
-	rs = bpf_map_lookup_elem(&rulesets, &id);
-	action = rs ? rs->privileges : ACTION_IGNORE;
-	rule = rs ? rs->privileges_rule : 0;
-	if (action == ACTION_KILL)
-		bpf_send_signal(SIGKILL);
-	e = bpf_ringbuf_reserve(&enforce_ring, sizeof(*e), 0);
+static __always_inline void report_gain(const struct subject *s, const struct creds *base, const struct creds *now,
+					__u32 gain, __u32 action, __u32 rule, __u32 at_exec)
+{
+	struct escalation_event *e = bpf_ringbuf_reserve(&enforce_ring, sizeof(*e), 0);
+
 	if (!e) {
 		count(&lost, LOST_ENFORCE);
-		return action;
+		return;
 	}
 	e->time = bpf_ktime_get_boot_ns();
-	e->exec_id = r->exec_id;
-	e->parent_exec_id = r->parent_exec_id;
+	e->exec_id = s->r ? s->r->exec_id : 0;
+	e->parent_exec_id = s->r ? s->r->parent_exec_id : 0;
 	e->from = *base;
 	e->to = *now;
-	e->pid = r->pid;
-	e->slot = slot;
-	e->pod = pod;
+	e->pid = s->task->tgid;
+	e->slot = s->slot;
+	e->pod = s->pod;
 	e->action = action;
 	e->rule = rule;
 	e->gain = gain;
 	e->at_exec = at_exec;
-	e->init = first_of_namespace(task);
-	__builtin_memcpy(e->path, r->path.path, PATH_LEN);
+	e->init = first_of_namespace(s->task);
+	if (s->r)
+		__builtin_memcpy(e->path, s->r->path.path, PATH_LEN);
+	else
+		__builtin_memset(e->path, 0, PATH_LEN);
 	bpf_ringbuf_submit(e, 0);
-	return action;
+}
+
+/*
+ * Acts on a gain as the pod's rules say: kills current, reports, or nothing. True
+ * if that is done with; a signal that could not be sent is tried again.
+ */
+static __always_inline bool act_on_gain(const struct subject *s, const struct creds *base, const struct creds *now,
+					__u32 gain, __u32 at_exec)
+{
+	__u32 slot = s->slot, id, action, rule;
+	struct assignment *assigned = bpf_map_lookup_elem(&rules, &slot);
+	struct ruleset *rs;
+	bool done = true;
+
+	if (!assigned || assigned->pod != s->pod)
+		return false;
+	id = assigned->ruleset;
+	rs = bpf_map_lookup_elem(&rulesets, &id);
+	action = rs ? rs->privileges : ACTION_IGNORE;
+	rule = rs ? rs->privileges_rule : 0;
+	if (action == ACTION_KILL && bpf_send_signal(SIGKILL)) {
+		action = ACTION_IGNORE; /* observed, and no more than that */
+		done = false;
+	}
+	report_gain(s, base, now, gain, action, rule, at_exec);
+	return done;
 }
 
 #endif

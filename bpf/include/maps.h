@@ -79,9 +79,26 @@ struct {
 
 /* State: written by the kernel alone. */
 HASH(flows, struct flow_key, struct flow, MAX_FLOWS, 0);
+struct {
+	__uint(type, BPF_MAP_TYPE_QUEUE);
+	__type(value, struct flow_key);
+	__uint(max_entries, 2 * MAX_FLOWS);
+} aging SEC(".maps"); /* every flow's key, the one longest not looked at first */
+ARRAY(reapers, BPF_MAP_TYPE_ARRAY, struct reaper, 1);
 ARRAY(counts, BPF_MAP_TYPE_ARRAY, struct count, MAX_PODS);
 HASH(procs, __u32, struct proc, MAX_PROCS, 0); /* by tgid */
 HASH(thread_creds, __u32, struct creds, MAX_PROCS, BPF_F_NO_PREALLOC); /* by tid, where lowered */
+/*
+ * Children of judged processes for whom procs had no room: never judged more
+ * mildly for that. Bounded by the tasks themselves.
+ */
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__type(key, int);
+	__type(value, struct orphan);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} orphans SEC(".maps");
+
 HASH(containers, __u64, struct container, MAX_CGROUPS, BPF_F_NO_PREALLOC);
 HASH(fresh, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* cgroups nobody has run in yet */
 
@@ -107,6 +124,7 @@ enum full {
 	FULL_CONTAINERS,
 	FULL_FRESH,
 	FULL_STAMPS,
+	FULL_AGING,
 	FULLS,
 };
 

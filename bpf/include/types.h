@@ -176,6 +176,13 @@ struct proc {
 	struct path_key path;
 };
 
+/* What is known of a judged process that has no record. */
+struct orphan {
+	struct creds base;
+	__u32 slot;
+	__u32 pod;
+};
+
 /* The process behind a socket. */
 struct stamp {
 	__u64 exec_id;
@@ -209,7 +216,6 @@ enum flow_state {
 #define FLOW_NAMED 4 /* the process was looked for */
 
 struct flow {
-	struct bpf_timer timer;
 	struct assignment judged; /* first two words read on each packet */
 	__u64 seen; /* CLOCK_MONOTONIC_COARSE, ns */
 	__u64 ttl; /* ns */
@@ -224,9 +230,16 @@ struct flow {
 	__u8 direction;
 	__u8 verdict;
 	__u8 reason;
-	__u8 state;
 	__u8 flags;
-	__u8 _pad[7];
+	__u32 state;
+	__u32 round; /* of the reaper that last looked at it */
+};
+
+/* The one timer that ends flows. */
+struct reaper {
+	struct bpf_timer timer;
+	__u32 round;
+	__u32 _pad;
 };
 
 /* counts[slot]: flows a pod holds, for its quotas. */

@@ -11,6 +11,19 @@
  */
 #include "exec.h"
 
+/* A child that finds no room for a record is remembered by its task. */
+static __always_inline void remember(struct task_struct *child, const struct creds *base, __u32 slot, __u32 pod)
+{
+	struct orphan *o = bpf_task_storage_get(&orphans, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	count(&full, FULL_PROCS);
+	if (!o)
+		return;
+	o->base = *base;
+	o->slot = slot;
+	o->pod = pod;
+}
+
 /* A process with a record begets one; one outside a pod gets its first at exec. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
@@ -18,9 +31,14 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	__u32 tgid = child->tgid, tid = child->pid, ptid = parent->pid;
 	struct proc *r = proc_of(parent->tgid);
 	struct creds *lowered;
+	struct orphan *o;
 
-	if (!r)
+	if (!r) {
+		o = bpf_task_storage_get(&orphans, parent, 0, 0);
+		if (o)
+			remember(child, &o->base, o->slot, o->pod);
 		return 0;
+	}
 	lowered = bpf_map_lookup_elem(&thread_creds, &ptid);
 	if (tgid != tid) { /* a thread */
 		if (lowered && bpf_map_update_elem(&thread_creds, &tid, lowered, BPF_ANY))
@@ -28,7 +46,8 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	}
 	if (bpf_map_update_elem(&procs, &tgid, r, BPF_ANY)) {
-		count(&full, FULL_PROCS);
+		if (r->flags & PROC_JUDGED)
+			remember(child, lowered ?: &r->base, r->slot, r->pod);
 		return 0;
 	}
 	r = bpf_map_lookup_elem(&procs, &tgid);
@@ -57,10 +76,11 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 	__u32 tgid = task->tgid, tid = task->pid;
 	struct proc *r = bpf_map_lookup_elem(&procs, &tgid);
 
-	if (!r)
-		return 0;
+	/* First: a sibling may have taken the record along, and tids are used again. */
 	if (bpf_map_lookup_elem(&thread_creds, &tid))
 		bpf_map_delete_elem(&thread_creds, &tid);
+	if (!r)
+		return 0;
 	if (task->signal->live.counter)
 		return 0;
 	emit_process(r, PROCESS_EXIT, task->signal->group_exit_code ?: task->exit_code);

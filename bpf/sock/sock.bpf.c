@@ -84,7 +84,7 @@ static __always_inline void report(const struct question *q, const struct answer
 	total(VERDICT_DENIED, EGRESS, a->reason);
 	was = bpf_map_lookup_elem(&flows, &k);
 	if (was && was->judged.ruleset == f.judged.ruleset && was->process.exec_id == s->exec_id &&
-	    f.seen - was->seen < was->ttl) {
+	    !expired(was, f.seen)) {
 		was->seen = f.seen;
 		return;
 	}
@@ -107,7 +107,7 @@ static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct a
 		return ALLOW;
 	p = bpf_map_lookup_elem(&pods, &c->slot);
 	r = bpf_map_lookup_elem(&rules, &c->slot);
-	if (!p || !r || is_loopback(peer))
+	if (!p || !r || is_loopback(peer) || is_unspecified(peer)) /* unspecified: loopback too */
 		return ALLOW;
 	escaped = cookie != p->netns;
 	if (!escaped && owned(peer, c->slot))

@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	sockMapAging         = "aging"
 	sockMapBlank         = "blank"
 	sockMapCgroups       = "cgroups"
 	sockMapContainers    = "containers"
@@ -31,6 +32,7 @@ const (
 	sockMapLost          = "lost"
 	sockMapNetnses       = "netnses"
 	sockMapOddities      = "oddities"
+	sockMapOrphans       = "orphans"
 	sockMapOwners        = "owners"
 	sockMapPaths         = "paths"
 	sockMapPeers         = "peers"
@@ -41,6 +43,7 @@ const (
 	sockMapProcesses     = "processes"
 	sockMapProcs         = "procs"
 	sockMapPrograms      = "programs"
+	sockMapReapers       = "reapers"
 	sockMapResolved      = "resolved"
 	sockMapRules         = "rules"
 	sockMapRulesets      = "rulesets"
@@ -115,6 +118,7 @@ type sockProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type sockMapSpecs struct {
+	Aging       *ebpf.MapSpec `ebpf:"aging"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
@@ -130,6 +134,7 @@ type sockMapSpecs struct {
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
+	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
@@ -140,6 +145,7 @@ type sockMapSpecs struct {
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Procs       *ebpf.MapSpec `ebpf:"procs"`
 	Programs    *ebpf.MapSpec `ebpf:"programs"`
+	Reapers     *ebpf.MapSpec `ebpf:"reapers"`
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
@@ -178,6 +184,7 @@ func (o *sockObjects) Close() error {
 //
 // It can be passed to loadSockObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sockMaps struct {
+	Aging       *ebpf.Map `ebpf:"aging"`
 	Blank       *ebpf.Map `ebpf:"blank"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
@@ -193,6 +200,7 @@ type sockMaps struct {
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
+	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
@@ -203,6 +211,7 @@ type sockMaps struct {
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Procs       *ebpf.Map `ebpf:"procs"`
 	Programs    *ebpf.Map `ebpf:"programs"`
+	Reapers     *ebpf.Map `ebpf:"reapers"`
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
@@ -215,6 +224,7 @@ type sockMaps struct {
 
 func (m *sockMaps) Close() error {
 	return _SockClose(
+		m.Aging,
 		m.Blank,
 		m.Cgroups,
 		m.Containers,
@@ -230,6 +240,7 @@ func (m *sockMaps) Close() error {
 		m.Lost,
 		m.Netnses,
 		m.Oddities,
+		m.Orphans,
 		m.Owners,
 		m.Paths,
 		m.Peers,
@@ -240,6 +251,7 @@ func (m *sockMaps) Close() error {
 		m.Processes,
 		m.Procs,
 		m.Programs,
+		m.Reapers,
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,

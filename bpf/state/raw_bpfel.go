@@ -93,11 +93,7 @@ type RawExecEvent struct {
 }
 
 type RawFlow struct {
-	_     structs.HostLayout
-	Timer struct {
-		_ structs.HostLayout
-		_ [16]byte
-	}
+	_         structs.HostLayout
 	Judged    RawAssignment
 	Seen      uint64
 	Ttl       uint64
@@ -112,9 +108,9 @@ type RawFlow struct {
 	Direction uint8
 	Verdict   uint8
 	Reason    uint8
-	State     uint8
 	Flags     uint8
-	Pad       [7]uint8
+	State     uint32
+	Round     uint32
 }
 
 type RawFlowEvent struct {
@@ -261,6 +257,7 @@ type RawStamp struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	RawMapAging           = "aging"
 	RawMapBlank           = "blank"
 	RawMapCgroups         = "cgroups"
 	RawMapContainers      = "containers"
@@ -276,6 +273,7 @@ const (
 	RawMapLost            = "lost"
 	RawMapNetnses         = "netnses"
 	RawMapOddities        = "oddities"
+	RawMapOrphans         = "orphans"
 	RawMapOwners          = "owners"
 	RawMapPaths           = "paths"
 	RawMapPeers           = "peers"
@@ -286,6 +284,7 @@ const (
 	RawMapProcesses       = "processes"
 	RawMapProcs           = "procs"
 	RawMapPrograms        = "programs"
+	RawMapReapers         = "reapers"
 	RawMapResolved        = "resolved"
 	RawMapRules           = "rules"
 	RawMapRulesets        = "rulesets"
@@ -348,6 +347,7 @@ type RawProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type RawMapSpecs struct {
+	Aging       *ebpf.MapSpec `ebpf:"aging"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
@@ -363,6 +363,7 @@ type RawMapSpecs struct {
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
+	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
@@ -373,6 +374,7 @@ type RawMapSpecs struct {
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Procs       *ebpf.MapSpec `ebpf:"procs"`
 	Programs    *ebpf.MapSpec `ebpf:"programs"`
+	Reapers     *ebpf.MapSpec `ebpf:"reapers"`
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
@@ -413,6 +415,7 @@ func (o *RawObjects) Close() error {
 //
 // It can be passed to LoadRawObjects or ebpf.CollectionSpec.LoadAndAssign.
 type RawMaps struct {
+	Aging       *ebpf.Map `ebpf:"aging"`
 	Blank       *ebpf.Map `ebpf:"blank"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
@@ -428,6 +431,7 @@ type RawMaps struct {
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
+	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
@@ -438,6 +442,7 @@ type RawMaps struct {
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Procs       *ebpf.Map `ebpf:"procs"`
 	Programs    *ebpf.Map `ebpf:"programs"`
+	Reapers     *ebpf.Map `ebpf:"reapers"`
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
@@ -450,6 +455,7 @@ type RawMaps struct {
 
 func (m *RawMaps) Close() error {
 	return _RawClose(
+		m.Aging,
 		m.Blank,
 		m.Cgroups,
 		m.Containers,
@@ -465,6 +471,7 @@ func (m *RawMaps) Close() error {
 		m.Lost,
 		m.Netnses,
 		m.Oddities,
+		m.Orphans,
 		m.Owners,
 		m.Paths,
 		m.Peers,
@@ -475,6 +482,7 @@ func (m *RawMaps) Close() error {
 		m.Processes,
 		m.Procs,
 		m.Programs,
+		m.Reapers,
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,

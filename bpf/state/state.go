@@ -55,7 +55,7 @@ func (z Sizes) apply(spec *ebpf.CollectionSpec) {
 		RawMapPods: z.Pods, RawMapDoors: z.Pods, RawMapNetnses: z.Pods, RawMapOwners: 4 * z.Pods,
 		RawMapRules: z.Pods, RawMapCounts: z.Pods,
 		RawMapPeers: z.Addresses, RawMapPrefixes: z.Prefixes, RawMapEdges: z.Edges, RawMapPorts: z.Ports,
-		RawMapProcs: z.Processes, RawMapThreadCreds: z.Processes, RawMapFlows: z.Flows,
+		RawMapProcs: z.Processes, RawMapThreadCreds: z.Processes, RawMapFlows: z.Flows, RawMapAging: 2 * z.Flows,
 		RawMapCgroups: z.Cgroups, RawMapContainers: z.Cgroups, RawMapFresh: z.Cgroups, RawMapResolved: z.Cgroups,
 	} {
 		if n != 0 {

@@ -16,6 +16,7 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	floorMapAging       = "aging"
 	floorMapBlank       = "blank"
 	floorMapCgroups     = "cgroups"
 	floorMapContainers  = "containers"
@@ -32,6 +33,7 @@ const (
 	floorMapMeasured    = "measured"
 	floorMapNetnses     = "netnses"
 	floorMapOddities    = "oddities"
+	floorMapOrphans     = "orphans"
 	floorMapOwners      = "owners"
 	floorMapPaths       = "paths"
 	floorMapPeers       = "peers"
@@ -42,6 +44,7 @@ const (
 	floorMapProcesses   = "processes"
 	floorMapProcs       = "procs"
 	floorMapPrograms    = "programs"
+	floorMapReapers     = "reapers"
 	floorMapResolved    = "resolved"
 	floorMapRules       = "rules"
 	floorMapRulesets    = "rulesets"
@@ -110,6 +113,7 @@ type floorProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type floorMapSpecs struct {
+	Aging       *ebpf.MapSpec `ebpf:"aging"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
@@ -126,6 +130,7 @@ type floorMapSpecs struct {
 	Measured    *ebpf.MapSpec `ebpf:"measured"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
+	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
@@ -136,6 +141,7 @@ type floorMapSpecs struct {
 	Processes   *ebpf.MapSpec `ebpf:"processes"`
 	Procs       *ebpf.MapSpec `ebpf:"procs"`
 	Programs    *ebpf.MapSpec `ebpf:"programs"`
+	Reapers     *ebpf.MapSpec `ebpf:"reapers"`
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
@@ -176,6 +182,7 @@ func (o *floorObjects) Close() error {
 //
 // It can be passed to loadFloorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type floorMaps struct {
+	Aging       *ebpf.Map `ebpf:"aging"`
 	Blank       *ebpf.Map `ebpf:"blank"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
@@ -192,6 +199,7 @@ type floorMaps struct {
 	Measured    *ebpf.Map `ebpf:"measured"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
+	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
@@ -202,6 +210,7 @@ type floorMaps struct {
 	Processes   *ebpf.Map `ebpf:"processes"`
 	Procs       *ebpf.Map `ebpf:"procs"`
 	Programs    *ebpf.Map `ebpf:"programs"`
+	Reapers     *ebpf.Map `ebpf:"reapers"`
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
@@ -215,6 +224,7 @@ type floorMaps struct {
 
 func (m *floorMaps) Close() error {
 	return _FloorClose(
+		m.Aging,
 		m.Blank,
 		m.Cgroups,
 		m.Containers,
@@ -231,6 +241,7 @@ func (m *floorMaps) Close() error {
 		m.Measured,
 		m.Netnses,
 		m.Oddities,
+		m.Orphans,
 		m.Owners,
 		m.Paths,
 		m.Peers,
@@ -241,6 +252,7 @@ func (m *floorMaps) Close() error {
 		m.Processes,
 		m.Procs,
 		m.Programs,
+		m.Reapers,
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,

@@ -48,6 +48,7 @@ type judgeQuery struct {
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	judgeMapAging       = "aging"
 	judgeMapBlank       = "blank"
 	judgeMapCgroups     = "cgroups"
 	judgeMapContainers  = "containers"
@@ -63,6 +64,7 @@ const (
 	judgeMapLost        = "lost"
 	judgeMapNetnses     = "netnses"
 	judgeMapOddities    = "oddities"
+	judgeMapOrphans     = "orphans"
 	judgeMapOwners      = "owners"
 	judgeMapPaths       = "paths"
 	judgeMapPeers       = "peers"
@@ -74,6 +76,7 @@ const (
 	judgeMapProcs       = "procs"
 	judgeMapPrograms    = "programs"
 	judgeMapQueries     = "queries"
+	judgeMapReapers     = "reapers"
 	judgeMapResolved    = "resolved"
 	judgeMapRules       = "rules"
 	judgeMapRulesets    = "rulesets"
@@ -134,6 +137,7 @@ type judgeProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type judgeMapSpecs struct {
+	Aging       *ebpf.MapSpec `ebpf:"aging"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
@@ -149,6 +153,7 @@ type judgeMapSpecs struct {
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
+	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
@@ -160,6 +165,7 @@ type judgeMapSpecs struct {
 	Procs       *ebpf.MapSpec `ebpf:"procs"`
 	Programs    *ebpf.MapSpec `ebpf:"programs"`
 	Queries     *ebpf.MapSpec `ebpf:"queries"`
+	Reapers     *ebpf.MapSpec `ebpf:"reapers"`
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
@@ -196,6 +202,7 @@ func (o *judgeObjects) Close() error {
 //
 // It can be passed to loadJudgeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type judgeMaps struct {
+	Aging       *ebpf.Map `ebpf:"aging"`
 	Blank       *ebpf.Map `ebpf:"blank"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
@@ -211,6 +218,7 @@ type judgeMaps struct {
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
+	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
@@ -222,6 +230,7 @@ type judgeMaps struct {
 	Procs       *ebpf.Map `ebpf:"procs"`
 	Programs    *ebpf.Map `ebpf:"programs"`
 	Queries     *ebpf.Map `ebpf:"queries"`
+	Reapers     *ebpf.Map `ebpf:"reapers"`
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
@@ -234,6 +243,7 @@ type judgeMaps struct {
 
 func (m *judgeMaps) Close() error {
 	return _JudgeClose(
+		m.Aging,
 		m.Blank,
 		m.Cgroups,
 		m.Containers,
@@ -249,6 +259,7 @@ func (m *judgeMaps) Close() error {
 		m.Lost,
 		m.Netnses,
 		m.Oddities,
+		m.Orphans,
 		m.Owners,
 		m.Paths,
 		m.Peers,
@@ -260,6 +271,7 @@ func (m *judgeMaps) Close() error {
 		m.Procs,
 		m.Programs,
 		m.Queries,
+		m.Reapers,
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,

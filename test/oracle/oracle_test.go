@@ -5,6 +5,7 @@
 package oracle
 
 import (
+	"errors"
 	"math/rand/v2"
 	"net/netip"
 	"os"
@@ -40,6 +41,7 @@ type kernel struct {
 	query *ebpf.Map
 	pods  map[policy.PodKey]state.Pod
 	port  uint16
+	made  uint32 // pods so far
 }
 
 func newKernel(t *testing.T) *kernel {
@@ -90,10 +92,11 @@ func (k *kernel) install(t *testing.T, c *policytest.Case, img *compile.Image) {
 			delete(k.pods, key)
 		}
 	}
-	for i, key := range c.Local {
+	for _, key := range c.Local {
 		p, ok := k.pods[key]
 		if !ok {
-			p = state.Pod{IfIndex: uint32(1000 + i), Cookie: uint64(len(k.pods)) + 1e6, Addrs: c.Cluster.Pods[key].IPs}
+			k.made++
+			p = state.Pod{IfIndex: 1000 + k.made, Cookie: 1e6 + uint64(k.made), Addrs: c.Cluster.Pods[key].IPs}
 			must(t, k.dp.State().Register(&p))
 			k.pods[key] = p
 		}
@@ -189,6 +192,8 @@ func TestOracle(t *testing.T) {
 	if flows < 2000 {
 		t.Errorf("only %d flows compared", flows)
 	}
+	counters, _ := k.dp.Counters()
+	t.Logf("full %v", counters.Full)
 	for v, n := range verdicts {
 		t.Logf("%6d %+v", n, v)
 	}
@@ -224,7 +229,8 @@ func (k *kernel) compare(t *testing.T, c *policytest.Case, img *compile.Image, f
 	want = eval.Judge(c.Cluster, f)
 	ret, flow := k.send(t, f)
 	if (ret == bpftest.Next) != want.Allowed || flow == nil {
-		t.Fatalf("%s: door on %+v\n got %d, flow %+v\nwant %+v", where(), f, ret, flow, want)
+		counters, _ := k.dp.Counters()
+		t.Fatalf("%s: door on %+v\n got %d, flow %+v, full %v\nwant %+v", where(), f, ret, flow, counters.Full, want)
 	}
 	if state.Reason(flow.Reason) != string(want.Reason) && !want.AuditDenied || img.Rules[flow.Rule] != want.Rule && !want.AuditDenied {
 		t.Fatalf("%s: door on %+v\n got %s by %+v\nwant %+v", where(), f, state.Reason(flow.Reason), img.Rules[flow.Rule], want)
@@ -279,8 +285,10 @@ func (k *kernel) clear(t *testing.T) {
 	for it := k.dp.State().Flows.Iterate(); it.Next(&key, &flow); {
 		keys = append(keys, key)
 	}
-	for _, key := range keys {
-		must(t, k.dp.State().Flows.Delete(key))
+	for _, key := range keys { // the kernel ends them too, now that their pods are gone
+		if err := k.dp.State().Flows.Delete(key); !errors.Is(err, ebpf.ErrKeyNotExist) {
+			must(t, err)
+		}
 	}
 }
 
