@@ -32,7 +32,7 @@ func add(c *conf, args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	if err := attach(c, a); err != nil {
+	if err := attach(ctx, c, a); err != nil {
 		return err
 	}
 	if err := realise(ctx, c, a); err != nil {
@@ -75,8 +75,8 @@ func describe(c *conf, args *skel.CmdArgs, prev *types100.Result) (*rpc.Attachme
 
 // attach puts up the pod's gate and records it. On error nothing is left behind,
 // also of an earlier ADD that this one repeats.
-func attach(c *conf, a *rpc.Attachment) (err error) {
-	l, err := openLedger(c)
+func attach(ctx context.Context, c *conf, a *rpc.Attachment) (err error) {
+	l, err := openLedger(ctx, c)
 	if err != nil {
 		return tryAgain(err)
 	}
@@ -96,7 +96,7 @@ func attach(c *conf, a *rpc.Attachment) (err error) {
 		return tryAgain(err)
 	}
 	if err := l.enter(a); err != nil {
-		return tryAgain(errors.Join(err, removeMade(a.Cgroup)))
+		return tryAgain(errors.Join(err, l.releaseCgroup(a)))
 	}
 	return nil
 }

@@ -25,7 +25,9 @@ func check(c *conf, args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	l, err := openLedger(c)
+	ctx, cancel := context.WithTimeout(context.Background(), c.timeout)
+	defer cancel()
+	l, err := openLedger(ctx, c)
 	if err != nil {
 		return err
 	}

@@ -20,6 +20,10 @@ import (
 // notifyTimeout bounds how long an agent may keep a pod that is gone already.
 const notifyTimeout = time.Second
 
+// lockTimeout bounds how long DEL and GC wait for other runs: the runtime repeats
+// them.
+const lockTimeout = 10 * time.Second
+
 // del frees the pod. Everything may be gone: its namespace, its record, the pins.
 func del(c *conf, args *skel.CmdArgs) error {
 	key := rpc.AttachmentKey(args.ContainerID, args.IfName)
@@ -38,7 +42,9 @@ func detach(c *conf, key string) error {
 	if _, err := os.Stat(c.StateDir); errors.Is(err, fs.ErrNotExist) {
 		return gate.Detach(state.Dir(c.Bpffs), key) // uninstalled
 	}
-	l, err := openLedger(c)
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	defer cancel()
+	l, err := openLedger(ctx, c)
 	if err != nil {
 		return err
 	}
@@ -71,7 +77,9 @@ func gc(c *conf, _ *skel.CmdArgs) error {
 }
 
 func sweep(c *conf, keep map[string]bool) ([]*rpc.Attachment, error) {
-	l, err := openLedger(c)
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	defer cancel()
+	l, err := openLedger(ctx, c)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,13 +25,13 @@ type ledger struct {
 	unlock  func()
 }
 
-// openLedger waits for the lock. The caller must close the ledger.
-func openLedger(c *conf) (*ledger, error) {
+// openLedger waits for the lock until ctx ends. The caller must close the ledger.
+func openLedger(ctx context.Context, c *conf) (*ledger, error) {
 	records, err := rpc.OpenAttachments(c.StateDir)
 	if err != nil {
 		return nil, err
 	}
-	unlock, err := records.Lock()
+	unlock, err := records.Lock(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +116,26 @@ func (l *ledger) forget(key string) error {
 		return err
 	}
 	if known {
-		if err := removeMade(a.Cgroup); err != nil {
+		if err := l.releaseCgroup(a); err != nil {
 			return err
 		}
 	}
 	return l.records.Delete(key)
+}
+
+// releaseCgroup removes a pod's folder if this plugin made it, nobody uses it and
+// no other interface of the pod has its programs there.
+func (l *ledger) releaseCgroup(a *rpc.Attachment) error {
+	if !isMade(a.Cgroup) {
+		return nil
+	}
+	records, _ := l.records.List() // what cannot be read must not keep this pod
+	for _, other := range records {
+		if other.Cgroup == a.Cgroup && other.Key() != a.Key() {
+			return nil
+		}
+	}
+	return removeMade(a.Cgroup)
 }
 
 // sweep forgets what a network has but what keep names, and returns the records it

@@ -104,14 +104,45 @@ func (d *Datapath) assign(rules map[uint32]state.RawAssignment) error {
 		if err := d.state.Rules.Lookup(slot, &have); err != nil {
 			return fmt.Errorf("read rules of slot %d: %w", slot, err)
 		}
-		if have.Pod != want.Pod || have.Ruleset == want.Ruleset {
+		if have == want {
 			continue
 		}
-		if err := d.state.Rules.Put(slot, want); err != nil {
-			return fmt.Errorf("switch rules of slot %d: %w", slot, err)
+		owner, err := d.owner(slot)
+		if err != nil {
+			return err
+		}
+		if owner != want.Pod {
+			continue
+		}
+		if err := d.give(slot, want); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// give writes the rules of a slot. If another pod took the slot before the write,
+// that pod is closed until its own rules come: these are not its.
+func (d *Datapath) give(slot uint32, rules state.RawAssignment) error {
+	for {
+		if err := d.state.Rules.Put(slot, rules); err != nil {
+			return fmt.Errorf("switch rules of slot %d: %w", slot, err)
+		}
+		owner, err := d.owner(slot)
+		if err != nil || owner == rules.Pod {
+			return err
+		}
+		rules = state.RawAssignment{Pod: owner, Ruleset: state.RuleSetClosed}
+	}
+}
+
+// owner is the id of the pod that has a slot, 0 if it is free.
+func (d *Datapath) owner(slot uint32) (uint32, error) {
+	var p state.RawPod
+	if err := d.state.Pods.Lookup(slot, &p); err != nil {
+		return 0, fmt.Errorf("read slot %d: %w", slot, err)
+	}
+	return p.Id, nil
 }
 
 func lower(want Desired) raw {

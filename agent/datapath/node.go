@@ -10,6 +10,22 @@ import (
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
+// Clock renews what the programs know of the clocks, and says whether it changed:
+// the offset is told to the kernel some time after boot, and at leap seconds.
+func (d *Datapath) Clock() (changed bool, err error) {
+	var before, now state.RawNode
+	if err := d.state.Settings.Lookup(uint32(0), &before); err != nil {
+		return false, fmt.Errorf("read description of node: %w", err)
+	}
+	if err := describeNode(d.state); err != nil {
+		return false, err
+	}
+	if err := d.state.Settings.Lookup(uint32(0), &now); err != nil {
+		return false, fmt.Errorf("read description of node: %w", err)
+	}
+	return now.TaiOffset != before.TaiOffset, nil
+}
+
 // describeNode tells the programs what they cannot find out: which mount namespace
 // is the node's, and how far apart two clocks are. The agent shows the node's by
 // process 1, or where it may not look there by itself.

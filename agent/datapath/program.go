@@ -76,11 +76,26 @@ func OpenContainer(c Container, cgroup string) (*Resolver, error) {
 			continue
 		}
 		root, err := unix.Open("/proc/"+pid+"/root", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-		if err == nil {
+		if err != nil {
+			continue
+		}
+		if !chrooted(root) {
 			return &Resolver{c, root}, nil
 		}
+		unix.Close(root)
 	}
 	return nil, ErrGone
+}
+
+// chrooted says whether a process's root is a folder of the pod's choice: that of a
+// container is the root of a mount. Not so where the
+// kernel does not tell.
+func chrooted(root int) bool {
+	var st unix.Statx_t
+	if err := unix.Statx(root, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st); err != nil {
+		return true
+	}
+	return st.Attributes_mask&^st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // Close lets go of the container's root.

@@ -6,16 +6,14 @@
 package engine
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/sluice-io/sluice/agent/api"
 	"github.com/sluice-io/sluice/agent/datapath"
@@ -66,19 +64,11 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		return nil, err
 	}
 	ids := new(compile.IDs)
-	b, err := os.ReadFile(filepath.Join(cfg.StateDir, idsFile))
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-	case err != nil:
-		return nil, fmt.Errorf("read ids: %w", err)
-	default:
-		if err := json.Unmarshal(b, ids); err != nil {
-			return nil, fmt.Errorf("decode ids: %w", err)
+	known := newFiles(cfg.CgroupRoot, cfg.StateDir)
+	for path, into := range map[string]any{filepath.Join(cfg.StateDir, idsFile): ids, known.store: &known.containers} {
+		if err := load(path, into, dp.State().Dir, log); err != nil {
+			return nil, err
 		}
-	}
-	known, err := openFiles(cfg.CgroupRoot, cfg.StateDir)
-	if err != nil {
-		return nil, err
 	}
 	return &Engine{
 		cfg: cfg, log: log, dp: dp, records: records, journal: j,
@@ -98,13 +88,27 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 // ids and no connection is judged anew.
 const idsFile = "ids.json"
 
+// clockEvery is how often the clocks are compared; the kernel tells nobody that
+// its offset to TAI has changed.
+const clockEvery = 10 * time.Second
+
 // Run repeats what has to be repeated until ctx ends: programs of new containers
-// are looked up, what a change has retired is cleared.
+// are looked up, what a change has retired is cleared, the clocks are compared.
 func (e *Engine) Run(ctx context.Context) error {
+	clock := time.NewTicker(clockEvery)
+	defer clock.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
+		case <-clock.C:
+			changed, err := e.dp.Clock()
+			if err != nil {
+				e.log.Error("clocks are not compared", "error", err)
+			}
+			if changed {
+				e.log.Info("the clock's offset to TAI changed")
+			}
 		case <-e.again:
 			e.mu.Lock()
 			err := e.round()
@@ -236,20 +240,6 @@ func (e *Engine) saveIDs() error {
 		return fmt.Errorf("encode ids: %w", err)
 	}
 	return writeIfChanged(filepath.Join(e.cfg.StateDir, idsFile), b)
-}
-
-// writeIfChanged gives a file another content, whole or not at all.
-func writeIfChanged(path string, b []byte) error {
-	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
-		return nil
-	}
-	if err := os.WriteFile(path+".tmp", b, 0o600); err != nil {
-		return fmt.Errorf("store state: %w", err)
-	}
-	if err := os.Rename(path+".tmp", path); err != nil {
-		return fmt.Errorf("store state: %w", err)
-	}
-	return nil
 }
 
 // pathsOf lists the paths that process rules name.

@@ -4,10 +4,7 @@ package engine
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -45,21 +42,10 @@ type member struct {
 	set  int
 }
 
-func openFiles(cgroupRoot, stateDir string) (*files, error) {
-	f := &files{
+func newFiles(cgroupRoot, stateDir string) *files {
+	return &files{
 		cgroupRoot: cgroupRoot, store: filepath.Join(stateDir, filesFile), containers: make(map[uint64]*contents),
 	}
-	b, err := os.ReadFile(f.store)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return f, nil
-	case err != nil:
-		return nil, fmt.Errorf("read resolved paths: %w", err)
-	}
-	if err := json.Unmarshal(b, &f.containers); err != nil {
-		return nil, fmt.Errorf("decode resolved paths: %w", err)
-	}
-	return f, nil
 }
 
 // filesFile holds files.containers between runs.

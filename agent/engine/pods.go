@@ -4,10 +4,14 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
+	"net"
 	"os"
 	"slices"
+	"time"
 
 	"github.com/sluice-io/sluice/agent/datapath"
 	"github.com/sluice-io/sluice/agent/rpc"
@@ -34,52 +38,88 @@ func kernelPod(a *rpc.Attachment) state.Pod {
 	}
 }
 
-// Adopt takes over the pods that the plugin attached while no agent ran, and puts
-// up the gates of those that came when there were no pins. A record whose pod is
-// gone is dropped, and so is what a plugin that died half way has left.
-func (e *Engine) Adopt() error {
-	unlock, err := e.records.Lock()
+// lockTimeout bounds how long Adopt waits for a plugin run.
+const lockTimeout = 30 * time.Second
+
+// locked runs f under the lock that plugin runs take.
+func (e *Engine) locked(f func() error) error {
+	ctx, cancel := context.WithTimeout(context.Background(), lockTimeout)
+	defer cancel()
+	unlock, err := e.records.Lock(ctx)
 	if err != nil {
 		return err
 	}
 	defer unlock()
+	return f()
+}
+
+// Adopt takes over the pods that the plugin attached while no agent ran, and puts
+// up the gates of those that came when there were no pins. A record whose pod is
+// gone is dropped, and so is what a plugin that died half way has left. The lock
+// is taken for each pod, so that no plugin run has to wait for all.
+func (e *Engine) Adopt() error {
 	list, err := e.records.List()
 	if err != nil {
 		e.log.Error("read records of pods", "error", err)
 	}
 	for _, a := range list {
-		if err := e.adopt(a); err != nil {
+		err := e.locked(func() error {
+			now, err := e.records.Get(a.Key())
+			if errors.Is(err, fs.ErrNotExist) {
+				return nil
+			}
+			if err != nil {
+				return err
+			}
+			return e.adopt(now)
+		})
+		if err != nil {
 			e.log.Error("adopt pod", "pod", a.Namespace+"/"+a.Name, "error", err)
 		}
 	}
-	known := make(map[uint32]bool, len(e.pods))
-	for _, p := range e.pods {
-		known[p.PodID] = true
+	return e.locked(e.sweep)
+}
+
+// sweep frees the slots of no record. With a record that cannot be read it frees
+// none: the pod may be there.
+func (e *Engine) sweep() error {
+	list, err := e.records.List()
+	if err != nil {
+		e.log.Error("slots of no pod are not freed", "error", err)
+		return nil
+	}
+	known := make(map[uint32]bool, len(list))
+	for _, a := range list {
+		known[a.PodID] = true
 	}
 	return e.dp.State().Sweep(known)
 }
 
+// adopt takes over one pod. One that the kernel knows keeps its identity, rules and
+// flows: only what is missing is put back.
 func (e *Engine) adopt(a *rpc.Attachment) error {
 	s, p, g := e.dp.State(), kernelPod(a), gate.Cgroup{Path: a.Cgroup, ID: a.CgroupID}
-	_, err := os.Stat(s.Dir.Pod(a.Key()))
-	pinned := err == nil // else the record is from before a reboot, or before any pins
-	if pinned && gate.Check(s, a.Key(), p, g) == nil {
-		e.pods[a.Key()] = &pod{Attachment: *a, realised: true}
-		return nil
-	}
-	if pinned {
-		if err := gate.Down(s, a.Key(), p); err != nil {
-			return err
-		}
-	}
-	if _, err := os.Stat(a.Netns); err != nil {
-		return e.records.Delete(a.Key())
-	}
 	p.Cgroups = cgroupIDs(a)
-	if a.Cgroup == "" {
-		if err := sock.AttachRoot(s.Dir, e.cfg.CgroupRoot); err != nil {
+	live, err := s.Live(p)
+	if err != nil {
+		return err
+	}
+	_, gone := os.Stat(a.Netns)
+	if live {
+		err := e.mend(a, p, g)
+		if err == nil || gone == nil {
+			e.pods[a.Key()] = &pod{Attachment: *a, realised: true}
 			return err
 		}
+	}
+	if gone != nil || !bears(a) {
+		return e.drop(a, p, live)
+	}
+	if err := gate.Detach(s.Dir, a.Key()); err != nil {
+		return err
+	}
+	if err := e.watchLate(a); err != nil {
+		return err
 	}
 	if err := gate.Up(s, a.Key(), &p, g); err != nil {
 		return err
@@ -90,6 +130,44 @@ func (e *Engine) adopt(a *rpc.Attachment) error {
 	}
 	e.pods[a.Key()] = &pod{Attachment: *a}
 	return nil
+}
+
+// bears says whether the recorded interface is there: after a reboot its index, and
+// a path such as /proc/PID/ns/net, may be another pod's.
+func bears(a *rpc.Attachment) bool {
+	i, err := net.InterfaceByIndex(a.HostIfIndex)
+	return err == nil && i.Name == a.HostIf
+}
+
+func (e *Engine) mend(a *rpc.Attachment, p state.Pod, g gate.Cgroup) error {
+	if err := e.watchLate(a); err != nil {
+		return err
+	}
+	if err := gate.Mend(e.dp.State(), a.Key(), p, g); err != nil {
+		return err
+	}
+	return gate.Check(e.dp.State(), a.Key(), p, g)
+}
+
+// watchLate makes sure that sockets are watched in a cgroup that is made later.
+func (e *Engine) watchLate(a *rpc.Attachment) error {
+	if a.Cgroup != "" {
+		return nil
+	}
+	return sock.AttachRoot(e.dp.State().Dir, e.cfg.CgroupRoot)
+}
+
+// drop takes down what is left of a pod that is gone. The slot of a record that is
+// not live, from before a reboot say, is another's.
+func (e *Engine) drop(a *rpc.Attachment, p state.Pod, live bool) error {
+	err := gate.Detach(e.dp.State().Dir, a.Key())
+	if live {
+		err = errors.Join(err, e.dp.State().Unregister(p))
+	}
+	if err != nil {
+		return err
+	}
+	return e.records.Delete(a.Key())
 }
 
 // cgroupIDs lists the pod's cgroup and those below it.
@@ -127,14 +205,14 @@ func (e *Engine) Detach(_ context.Context, containerID, ifName string) error {
 	return e.realise()
 }
 
-// forgetGone drops the pods whose slot the plugin has freed.
+// forgetGone drops the interfaces that the plugin has taken down.
 func (e *Engine) forgetGone() error {
 	for key, p := range e.pods {
-		var now state.RawPod
-		if err := e.dp.State().Pods.Lookup(p.Slot, &now); err != nil {
-			return fmt.Errorf("read slot %d: %w", p.Slot, err)
+		up, err := e.dp.State().Up(kernelPod(&p.Attachment))
+		if err != nil {
+			return err
 		}
-		if now.Id != p.PodID {
+		if !up {
 			delete(e.pods, key)
 		}
 	}

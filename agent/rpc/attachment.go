@@ -3,6 +3,7 @@
 package rpc
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -59,23 +60,57 @@ func OpenAttachments(stateDir string) (*Attachments, error) {
 }
 
 // Lock takes the lock that guards the records and the kernel's identity maps
-// against other plugin runs and the agent. The caller must call unlock.
-func (s *Attachments) Lock() (unlock func(), err error) {
+// against other plugin runs and the agent, or says who has it when ctx ends. The
+// caller must call unlock.
+func (s *Attachments) Lock(ctx context.Context) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(s.dir, ".lock"), os.O_CREATE|os.O_RDWR|unix.O_CLOEXEC, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("open lock: %w", err)
 	}
-	for {
-		err = unix.Flock(int(f.Fd()), unix.LOCK_EX)
-		if !errors.Is(err, unix.EINTR) {
-			break
-		}
+	done := make(chan error, 1)
+	go func() { done <- flock(f) }() // who came first is served first
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = fmt.Errorf("%s has it: %w", holder(f), ctx.Err())
+		go func() {
+			<-done
+			f.Close()
+		}()
+		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
 	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("lock %s: %w", f.Name(), err)
 	}
+	sign(f)
 	return func() { f.Close() }, nil
+}
+
+func flock(f *os.File) error {
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX)
+		if !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// sign tells those who wait who has the lock. The lock holds without it.
+func sign(f *os.File) {
+	if f.Truncate(0) == nil {
+		_, _ = fmt.Fprintf(f, "process %d (%s)", os.Getpid(), filepath.Base(os.Args[0]))
+	}
+}
+
+// holder is who signed last.
+func holder(f *os.File) string {
+	b := make([]byte, 128)
+	n, _ := f.ReadAt(b, 0)
+	if n == 0 {
+		return "an unknown process"
+	}
+	return string(b[:n])
 }
 
 func (s *Attachments) path(key string) string { return filepath.Join(s.dir, key+".json") }

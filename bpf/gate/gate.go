@@ -36,17 +36,32 @@ func Up(s *state.State, key string, p *state.Pod, cgroup Cgroup) (err error) {
 			err = errors.Join(err, Down(s, key, *p))
 		}
 	}()
-	if err := door.Attach(s.Dir, key, int(p.IfIndex)); err != nil {
+	return attach(s.Dir, key, *p, cgroup)
+}
+
+// Mend puts back what is missing of a pod that is registered; what is there works
+// on meanwhile, and the pod keeps its Slot and ID. The caller must hold the state
+// folder's lock and run in the network namespace of the interface.
+func Mend(s *state.State, key string, p state.Pod, cgroup Cgroup) error {
+	if err := s.Restore(p); err != nil {
+		return fmt.Errorf("restore pod: %w", err)
+	}
+	return attach(s.Dir, key, p, cgroup)
+}
+
+func attach(dir state.Dir, key string, p state.Pod, cgroup Cgroup) error {
+	if err := door.Attach(dir, key, int(p.IfIndex)); err != nil {
 		return err
 	}
 	if cgroup.Path == "" {
 		return nil
 	}
-	return sock.Attach(s.Dir, key, cgroup.Path, cgroup.ID)
+	return sock.Attach(dir, key, cgroup.Path, cgroup.ID)
 }
 
-// Down detaches the pod's programs and frees its identity; what is gone already is
-// no error. The caller must hold the state folder's lock.
+// Down detaches the programs of the pod's interface, and frees the pod's identity
+// if it has no other; what is gone already is no error. The caller must hold the
+// state folder's lock.
 func Down(s *state.State, key string, p state.Pod) error {
 	return errors.Join(Detach(s.Dir, key), s.Unregister(p))
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -77,10 +78,10 @@ func pin(dir state.Dir, key, name string, cgroup uint64) string {
 }
 
 // Attach hangs the pinned programs at a cgroup, its id given, of the pod with that
-// key. A cgroup that has them already is left as it is.
+// key. What hangs there already is left as it is.
 func Attach(dir state.Dir, key, path string, cgroup uint64) error {
 	for name, hook := range hooks {
-		if err := attach(dir, name, hook, path, pin(dir, key, name, cgroup)); err != nil {
+		if err := attach(dir, name, hook, path, cgroup, pin(dir, key, name, cgroup)); err != nil {
 			return err
 		}
 	}
@@ -92,17 +93,22 @@ func Attach(dir state.Dir, key, path string, cgroup uint64) error {
 // its first program starts, and it must be watched by then. Processes of no pod
 // pay one failed lookup a socket call. Done once; it stays until uninstall.
 func AttachRoot(dir state.Dir, root string) error {
+	info, err := os.Stat(root)
+	if err != nil {
+		return fmt.Errorf("open cgroup root: %w", err)
+	}
+	cgroup := info.Sys().(*syscall.Stat_t).Ino
 	for name, hook := range hooks {
-		if err := attach(dir, name, hook, root, dir.Link(name)); err != nil {
+		if err := attach(dir, name, hook, root, cgroup, dir.Link(name)); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func attach(dir state.Dir, name string, hook ebpf.AttachType, path, at string) error {
-	if l, err := link.LoadPinnedLink(at, nil); err == nil {
-		return l.Close()
+func attach(dir state.Dir, name string, hook ebpf.AttachType, path string, cgroup uint64, at string) error {
+	if check(at, cgroup) == nil {
+		return nil
 	}
 	p, err := ebpf.LoadPinnedProgram(dir.Prog(name), nil)
 	if err != nil {
@@ -116,14 +122,28 @@ func attach(dir state.Dir, name string, hook ebpf.AttachType, path, at string) e
 	return state.PinLink(l, at)
 }
 
-// Check says which link of the cgroup is missing, nil if none.
+// Check says which link of the cgroup is missing or another's, nil if none.
 func Check(dir state.Dir, key string, cgroup uint64) error {
 	for name := range hooks {
-		l, err := link.LoadPinnedLink(pin(dir, key, name, cgroup), nil)
-		if err != nil {
-			return fmt.Errorf("open pinned link %s of cgroup %d: %w", name, cgroup, err)
+		if err := check(pin(dir, key, name, cgroup), cgroup); err != nil {
+			return err
 		}
-		l.Close()
+	}
+	return nil
+}
+
+func check(path string, cgroup uint64) error {
+	l, err := link.LoadPinnedLink(path, nil)
+	if err != nil {
+		return fmt.Errorf("open pinned link %s: %w", path, err)
+	}
+	defer l.Close()
+	info, err := l.Info()
+	if err != nil {
+		return fmt.Errorf("read link %s: %w", path, err)
+	}
+	if c := info.Cgroup(); c == nil || c.CgroupId != cgroup {
+		return fmt.Errorf("link %s is not attached to cgroup %d", path, cgroup)
 	}
 	return nil
 }

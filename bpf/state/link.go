@@ -14,11 +14,15 @@ import (
 	"github.com/cilium/ebpf/link"
 )
 
-// PinLink pins l at path and closes it; if it cannot be pinned it is detached.
+// PinLink pins l at path, in the place of a link that is pinned there, and closes
+// it; if it cannot be pinned it is detached.
 func PinLink(l link.Link, path string) error {
 	defer l.Close()
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return fmt.Errorf("make pin folder: %w", err)
+	}
+	if err := Unlink(path); err != nil {
+		return err
 	}
 	if err := l.Pin(path); err != nil {
 		return fmt.Errorf("pin link: %w", err)

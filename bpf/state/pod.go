@@ -43,37 +43,76 @@ func (k RawAddr) Addr() netip.Addr {
 }
 
 // Register gives the pod a slot and an id and enters it, closed or open as p says,
-// in every identity map; the door's entry comes last. The caller must hold the
-// state folder's lock. On error nothing is left behind.
+// in every identity map; the door's entry comes last. A further interface of a
+// network namespace shares the slot, the id and the rules of the first. The caller
+// must hold the state folder's lock. On error nothing is left behind.
 func (s *State) Register(p *Pod) (err error) {
-	if p.Slot, err = s.freeSlot(); err != nil {
+	shares, err := s.join(p)
+	if err != nil {
 		return err
 	}
-	if p.ID, err = s.nextID(); err != nil {
-		return err
+	if !shares {
+		if p.Slot, err = s.freeSlot(); err != nil {
+			return err
+		}
+		if p.ID, err = s.nextID(); err != nil {
+			return err
+		}
 	}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.Unregister(*p))
 		}
 	}()
-	ruleset := RuleSetClosed
-	if p.Open {
-		ruleset = RuleSetOpen
-	}
-	if err := put(s.Rules, p.Slot, RawAssignment{Pod: p.ID, Ruleset: ruleset}); err != nil {
-		return err
-	}
-	if err := put(s.Pods, p.Slot, RawPod{Id: p.ID, Ifindex: p.IfIndex, Netns: p.Cookie}); err != nil {
-		return err
-	}
-	for _, a := range p.Addrs {
-		if err := put(s.Owners, AddrKey(a), p.Slot); err != nil {
+	if !shares {
+		if err := put(s.Pods, p.Slot, RawPod{Id: p.ID, Ifindex: p.IfIndex, Netns: p.Cookie}); err != nil {
+			return err
+		}
+		if err := put(s.Rules, p.Slot, p.unruled()); err != nil {
 			return err
 		}
 	}
 	for _, id := range p.Cgroups {
 		if err := s.AddCgroup(*p, id); err != nil {
+			return err
+		}
+	}
+	return s.enter(*p, put)
+}
+
+// join gives p the slot and id of the pod that has its network namespace, if any.
+func (s *State) join(p *Pod) (bool, error) {
+	var slot uint32
+	err := s.Netnses.Lookup(p.Cookie, &slot)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("find network namespace: %w", err)
+	}
+	var now RawPod
+	if err := s.Pods.Lookup(slot, &now); err != nil {
+		return false, fmt.Errorf("read slot %d: %w", slot, err)
+	}
+	if now.Id == 0 || now.Netns != p.Cookie {
+		return false, nil
+	}
+	p.Slot, p.ID = slot, now.Id
+	return true, nil
+}
+
+// unruled is what the pod has until the agent gives it rules.
+func (p *Pod) unruled() RawAssignment {
+	if p.Open {
+		return RawAssignment{Pod: p.ID, Ruleset: RuleSetOpen}
+	}
+	return RawAssignment{Pod: p.ID, Ruleset: RuleSetClosed}
+}
+
+// enter makes addresses, network namespace and interface lead to the pod's slot.
+func (s *State) enter(p Pod, put func(m *ebpf.Map, key, value any) error) error {
+	for _, a := range p.Addrs {
+		if err := put(s.Owners, AddrKey(a), p.Slot); err != nil {
 			return err
 		}
 	}
@@ -83,27 +122,112 @@ func (s *State) Register(p *Pod) (err error) {
 	return put(s.Doors, p.IfIndex, p.Slot)
 }
 
-// AddCgroup makes a cgroup the pod's.
+// AddCgroup makes a cgroup the pod's. One that is the pod's already keeps what the
+// kernel has written there: the container that it belongs to.
 func (s *State) AddCgroup(p Pod, id uint64) error {
-	return put(s.Cgroups, id, RawCgroupPod{Slot: p.Slot, Pod: p.ID})
+	entry := RawCgroupPod{Slot: p.Slot, Pod: p.ID}
+	err := s.Cgroups.Update(id, entry, ebpf.UpdateNoExist)
+	if !errors.Is(err, ebpf.ErrKeyExist) {
+		return failed(s.Cgroups, err)
+	}
+	var now RawCgroupPod
+	if err := s.Cgroups.Lookup(id, &now); err == nil && now.Slot == p.Slot && now.Pod == p.ID {
+		return nil
+	}
+	return put(s.Cgroups, id, entry)
 }
 
-// Unregister frees the pod's slot and entries; what another pod has taken over
-// since, and what is gone already, is left alone.
-func (s *State) Unregister(p Pod) error {
-	var errs []error
+// Live says whether the slot of p is still that of p.
+func (s *State) Live(p Pod) (bool, error) {
 	var now RawPod
-	if err := s.Pods.Lookup(p.Slot, &now); err == nil && now.Id == p.ID {
-		errs = append(errs,
-			put(s.Pods, p.Slot, RawPod{}),
-			put(s.Rules, p.Slot, RawAssignment{}))
+	if err := s.Pods.Lookup(p.Slot, &now); err != nil {
+		return false, fmt.Errorf("read slot %d: %w", p.Slot, err)
 	}
-	errs = append(errs, removeIf(s.Doors, p.IfIndex, p.Slot), removeIf(s.Netnses, p.Cookie, p.Slot))
+	return p.ID != 0 && now.Id == p.ID && now.Netns == p.Cookie, nil
+}
+
+// Up says whether p is Live and its interface leads to it: one interface of a pod
+// may go before the others.
+func (s *State) Up(p Pod) (bool, error) {
+	live, err := s.Live(p)
+	if err != nil || !live {
+		return false, err
+	}
+	var slot uint32
+	err = s.Doors.Lookup(p.IfIndex, &slot)
+	if errors.Is(err, ebpf.ErrKeyNotExist) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("read door %d: %w", p.IfIndex, err)
+	}
+	return slot == p.Slot, nil
+}
+
+// Restore enters what is missing of a pod that is Live, and leaves what is there,
+// the rules too. The caller must hold the state folder's lock.
+func (s *State) Restore(p Pod) error {
+	var rules RawAssignment
+	if err := s.Rules.Lookup(p.Slot, &rules); err != nil {
+		return fmt.Errorf("read rules of slot %d: %w", p.Slot, err)
+	}
+	if rules.Pod != p.ID {
+		if err := put(s.Rules, p.Slot, p.unruled()); err != nil {
+			return err
+		}
+	}
+	for _, id := range p.Cgroups {
+		if err := putMissing(s.Cgroups, id, RawCgroupPod{Slot: p.Slot, Pod: p.ID}); err != nil {
+			return err
+		}
+	}
+	return s.enter(p, putMissing)
+}
+
+// Unregister removes the interface's entries, and with its last interface the pod
+// and its slot. What another pod has taken over since, and what is gone already, is
+// left alone. The caller must hold the state folder's lock.
+func (s *State) Unregister(p Pod) error {
+	var now RawPod
+	if err := s.Pods.Lookup(p.Slot, &now); err != nil {
+		return fmt.Errorf("read slot %d: %w", p.Slot, err)
+	}
+	if now.Id != p.ID && now.Id != 0 {
+		return s.dropCgroups(p)
+	}
+	errs := []error{removeIf(s.Doors, p.IfIndex, p.Slot)}
 	for _, a := range p.Addrs {
 		errs = append(errs, removeIf(s.Owners, AddrKey(a), p.Slot))
 	}
-	errs = append(errs, s.dropCgroups(p))
+	others, err := s.doorsOf(p.Slot)
+	errs = append(errs, err)
+	switch {
+	case err != nil: // not known to be the last
+	case len(others) != 0:
+		if now.Ifindex == p.IfIndex {
+			errs = append(errs, put(s.Pods, p.Slot, RawPod{Id: now.Id, Ifindex: others[0], Netns: now.Netns}))
+		}
+	default:
+		errs = append(errs, put(s.Pods, p.Slot, RawPod{}), put(s.Rules, p.Slot, RawAssignment{}),
+			removeIf(s.Netnses, p.Cookie, p.Slot), s.dropCgroups(p))
+	}
 	return errors.Join(errs...)
+}
+
+// doorsOf lists the interfaces that lead to a slot.
+func (s *State) doorsOf(slot uint32) ([]uint32, error) {
+	var ifindex, to uint32
+	var list []uint32
+	it := s.Doors.Iterate()
+	for it.Next(&ifindex, &to) {
+		if to == slot {
+			list = append(list, ifindex)
+		}
+	}
+	if err := it.Err(); err != nil {
+		return nil, fmt.Errorf("list doors: %w", err)
+	}
+	return list, nil
 }
 
 // dropCgroups removes every cgroup of the pod, those made in the kernel too.
@@ -139,6 +263,11 @@ func (s *State) Sweep(known map[uint32]bool) error {
 	}
 	errs := []error{it.Err()}
 	for slot, p := range stale {
+		doors, err := s.doorsOf(slot)
+		errs = append(errs, err)
+		for _, ifindex := range doors {
+			errs = append(errs, removeIf(s.Doors, ifindex, slot))
+		}
 		pod := Pod{Slot: slot, ID: p.Id, IfIndex: p.Ifindex, Cookie: p.Netns, Addrs: s.owned(slot)}
 		errs = append(errs, s.Unregister(pod))
 	}
@@ -182,8 +311,19 @@ func (s *State) nextID() (uint32, error) {
 	return id, put(s.Sequence, uint32(0), id)
 }
 
-func put(m *ebpf.Map, key, value any) error {
-	err := m.Put(key, value)
+func put(m *ebpf.Map, key, value any) error { return failed(m, m.Put(key, value)) }
+
+// putMissing leaves an entry that is there.
+func putMissing(m *ebpf.Map, key, value any) error {
+	err := m.Update(key, value, ebpf.UpdateNoExist)
+	if errors.Is(err, ebpf.ErrKeyExist) {
+		return nil
+	}
+	return failed(m, err)
+}
+
+// failed tells why m could not be written.
+func failed(m *ebpf.Map, err error) error {
 	switch {
 	case err == nil:
 		return nil
@@ -204,11 +344,11 @@ func removeIf[K any](m *ebpf.Map, key K, slot uint32) error {
 	return nil
 }
 
-// Check says which identity entry of the pod is missing or another's.
+// Check says which identity entry of the pod's interface is missing or another's.
 func (s *State) Check(p Pod) error {
-	var errs []error
-	var now RawPod
-	if err := s.Pods.Lookup(p.Slot, &now); err != nil || now != (RawPod{Id: p.ID, Ifindex: p.IfIndex, Netns: p.Cookie}) {
+	live, err := s.Live(p)
+	errs := []error{err}
+	if !live {
 		errs = append(errs, fmt.Errorf("slot %d does not hold the pod", p.Slot))
 	}
 	errs = append(errs, leads(s.Doors, p.IfIndex, p.Slot, "interface"), leads(s.Netnses, p.Cookie, p.Slot, "network namespace"))

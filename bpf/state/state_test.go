@@ -109,6 +109,118 @@ func TestSlotsAreReusedIDsAreNot(t *testing.T) {
 	}
 }
 
+// second is another interface of the pod p: only what is found inside is shared.
+func second(p state.Pod, i byte) state.Pod {
+	other := pod(i)
+	other.Cookie, other.Cgroups = p.Cookie, p.Cgroups
+	return other
+}
+
+// The interfaces of a pod are one pod, in whatever order they come and go.
+func TestInterfacesShareAnIdentity(t *testing.T) {
+	for name, firstGoesFirst := range map[string]bool{"first goes first": true, "first goes last": false} {
+		t.Run(name, func(t *testing.T) {
+			s, err := state.New()
+			must(t, err)
+			defer s.Close()
+			a := pod(1)
+			must(t, s.Register(&a))
+			ruled := state.RawAssignment{Pod: a.ID, Ruleset: 77}
+			must(t, s.Rules.Put(a.Slot, ruled))
+			entry := state.RawCgroupPod{Container: 5, Slot: a.Slot, Pod: a.ID}
+			must(t, s.Cgroups.Put(a.Cgroups[0], entry))
+			b := second(a, 2)
+			must(t, s.Register(&b))
+			if a.Slot != b.Slot || a.ID != b.ID {
+				t.Fatalf("slots %d and %d, ids %d and %d", a.Slot, b.Slot, a.ID, b.ID)
+			}
+			must(t, errors.Join(s.Check(a), s.Check(b)))
+
+			gone, stays := a, b
+			if !firstGoesFirst {
+				gone, stays = b, a
+			}
+			must(t, s.Unregister(gone))
+			must(t, s.Unregister(gone))
+			must(t, s.Check(stays))
+			if s.Check(gone) == nil {
+				t.Error("an interface that is gone checks")
+			}
+			var now state.RawPod
+			must(t, s.Pods.Lookup(a.Slot, &now))
+			if want := (state.RawPod{Id: a.ID, Ifindex: stays.IfIndex, Netns: a.Cookie}); now != want {
+				t.Errorf("pod = %v, want %v", now, want)
+			}
+			var rules state.RawAssignment
+			must(t, s.Rules.Lookup(a.Slot, &rules))
+			var cgroup state.RawCgroupPod
+			must(t, s.Cgroups.Lookup(a.Cgroups[0], &cgroup))
+			if rules != ruled || cgroup != entry {
+				t.Errorf("rules %v and cgroup %v, want %v and %v as they were", rules, cgroup, ruled, entry)
+			}
+			must(t, s.Unregister(stays))
+			if n := left(t, s); n != 0 {
+				t.Errorf("%d identity entries are left", n)
+			}
+			must(t, s.Pods.Lookup(a.Slot, &now))
+			if now.Id != 0 {
+				t.Errorf("slot %d is not free: %v", a.Slot, now)
+			}
+		})
+	}
+}
+
+// A second interface that does not fit leaves the first as it was.
+func TestFailedShareHarmsNobody(t *testing.T) {
+	s, err := state.Create(bpftest.Dir(t), state.Sizes{Pods: 2})
+	must(t, err)
+	defer s.Close()
+	a := pod(1)
+	must(t, s.Register(&a))
+	before := left(t, s)
+	b := second(a, 2)
+	for i := byte(10); i < 20; i++ {
+		b.Addrs = append(b.Addrs, pod(i).Addrs...)
+	}
+	if err := s.Register(&b); !errors.Is(err, state.ErrFull) {
+		t.Errorf("error = %v, want ErrFull", err)
+	}
+	must(t, s.Check(a))
+	if after := left(t, s); after != before {
+		t.Errorf("%d identity entries, want %d", after, before)
+	}
+}
+
+func TestRestore(t *testing.T) {
+	s, err := state.New()
+	must(t, err)
+	defer s.Close()
+	a := pod(1)
+	must(t, s.Register(&a))
+	entry := state.RawCgroupPod{Container: 5, Slot: a.Slot, Pod: a.ID}
+	must(t, s.Cgroups.Put(a.Cgroups[0], entry))
+	ruled := state.RawAssignment{Pod: a.ID, Ruleset: 77}
+	must(t, s.Rules.Put(a.Slot, ruled))
+	must(t, s.Doors.Delete(a.IfIndex))
+	must(t, s.Netnses.Delete(a.Cookie))
+	must(t, s.Owners.Delete(state.AddrKey(a.Addrs[0])))
+	must(t, s.Restore(a))
+	must(t, s.Check(a))
+	var cgroup state.RawCgroupPod
+	must(t, s.Cgroups.Lookup(a.Cgroups[0], &cgroup))
+	var rules state.RawAssignment
+	must(t, s.Rules.Lookup(a.Slot, &rules))
+	if cgroup != entry || rules != ruled {
+		t.Errorf("cgroup %v and rules %v, want %v and %v as they were", cgroup, rules, entry, ruled)
+	}
+	must(t, s.Rules.Put(a.Slot, state.RawAssignment{Pod: a.ID + 1, Ruleset: 9}))
+	must(t, s.Restore(a))
+	must(t, s.Rules.Lookup(a.Slot, &rules))
+	if want := (state.RawAssignment{Pod: a.ID}); rules != want {
+		t.Errorf("another's rules became %v, want %v", rules, want)
+	}
+}
+
 func TestFullTablesLeaveNothing(t *testing.T) {
 	dir := bpftest.Dir(t)
 	s, err := state.Create(dir, state.Sizes{Pods: 2})
@@ -141,6 +253,8 @@ func TestSweep(t *testing.T) {
 	a, b := pod(1), pod(2)
 	must(t, s.Register(&a))
 	must(t, s.Register(&b))
+	more := second(b, 3)
+	must(t, s.Register(&more))
 	must(t, s.Sweep(map[uint32]bool{a.ID: true}))
 	must(t, s.Check(a))
 	must(t, s.Unregister(a))
