@@ -147,11 +147,24 @@ func attach(dir state.Dir, name string, hook ebpf.AttachType, at string, ifindex
 		return fmt.Errorf("open pinned program %s: %w", name, err)
 	}
 	defer p.Close()
-	l, err := link.AttachTCX(link.TCXOptions{Interface: ifindex, Program: p, Attach: hook, Anchor: link.Head()})
+	l, err := attachTCX(link.TCXOptions{Interface: ifindex, Program: p, Attach: hook, Anchor: link.Head()})
 	if err != nil {
 		return fmt.Errorf("attach %s to interface %d: %w", name, ifindex, err)
 	}
 	return state.PinLink(l, at)
+}
+
+// lingering bounds the wait for a link whose pin was removed just before: the
+// kernel lets go of it a moment later, and has no place for a program twice.
+const lingering = 2 * time.Second
+
+func attachTCX(opts link.TCXOptions) (link.Link, error) {
+	for deadline := time.Now().Add(lingering); ; time.Sleep(time.Millisecond) {
+		l, err := link.AttachTCX(opts)
+		if !errors.Is(err, syscall.EEXIST) || time.Now().After(deadline) {
+			return l, err
+		}
+	}
 }
 
 // Check says what is wrong with the door of a pod, nil if nothing.
