@@ -30,7 +30,7 @@ demo: deps build ## the story, step by step, on three pods made for it
 	$(SUDO) bin/sluice demo
 
 test: deps deps-cri build ## every test; needs root, leaves nothing behind
-	$(SUDO) env "PATH=$(PATH)" REQUIRE='$(REQUIRE)' go test -p 1 -timeout 20m ./...
+	$(SUDO) env "PATH=$(PATH)" REQUIRE='$(REQUIRE)' go test -count=1 -p 1 -timeout 20m ./...
 
 bench: deps build ## the figures of docs/PERFORMANCE.md, to stdout and bench.json
 	$(SUDO) env "PATH=$(PATH)" go run ./test/bench
