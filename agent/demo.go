@@ -6,7 +6,9 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/signal"
 	"path/filepath"
+	"syscall"
 
 	"github.com/sluice-io/sluice/agent/cli"
 	"github.com/sluice-io/sluice/agent/demo"
@@ -14,6 +16,7 @@ import (
 
 // runDemo finds what `make` has built beside this binary.
 func runDemo(ctx context.Context, c cli.DemoConfig) error {
+	signal.Ignore(syscall.SIGPIPE) // `| head` must not keep it from cleaning up
 	self, err := os.Executable()
 	if err != nil {
 		return fmt.Errorf("find own binary: %w", err)

@@ -34,6 +34,7 @@ func run() int {
 	bin := flag.String("bin", "bin", "folder of the built binaries")
 	out := flag.String("out", "bench.json", "file for the figures")
 	flag.Parse()
+	signal.Ignore(syscall.SIGPIPE) // `| head` must not keep it from cleaning up
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	dir, err := filepath.Abs(*bin)
