@@ -31,6 +31,17 @@ func (t *tables) open(s *state.State) error {
 		t.programs.open(s.Programs), t.resolved.open(s.Resolved))
 }
 
+// refused counts, by map, the entries that found no room since the agent started.
+func (t *tables) refused() map[string]uint64 {
+	return map[string]uint64{
+		state.RawMapRulesets: t.rulesets.refused.Load(), state.RawMapEdges: t.edges.refused.Load(),
+		state.RawMapPorts: t.ports.refused.Load(), state.RawMapProcesses: t.processes.refused.Load(),
+		state.RawMapPeers: t.peers.refused.Load(), state.RawMapPrefixes: t.prefixes.refused.Load(),
+		state.RawMapPaths: t.paths.refused.Load(), state.RawMapPrograms: t.programs.refused.Load(),
+		state.RawMapResolved: t.resolved.refused.Load(),
+	}
+}
+
 // Desired is all that the policy maps are to hold.
 type Desired struct {
 	Image *compile.Image

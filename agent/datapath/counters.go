@@ -71,6 +71,9 @@ func (d *Datapath) Counters() (Counters, error) {
 	if c.Full, err = named(d.state.Full, state.Fulls()); err != nil {
 		return c, err
 	}
+	for name, n := range d.tables.refused() {
+		c.Full[name] += n
+	}
 	c.Totals, err = totals(d.state.Totals)
 	return c, err
 }

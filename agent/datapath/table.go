@@ -5,6 +5,7 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 
@@ -17,8 +18,9 @@ const batchFrom = 64
 // table is one policy map and the agent's knowledge of what is in it: the agent is
 // its only writer.
 type table[K, V comparable] struct {
-	m    *ebpf.Map
-	have map[K]V
+	m       *ebpf.Map
+	have    map[K]V
+	refused atomic.Uint64 // entries that found no room
 }
 
 // open reads what the map holds.
@@ -67,6 +69,7 @@ func (t *table[K, V]) add(want map[K]V) error {
 
 func (t *table[K, V]) putError(err error) error {
 	if state.IsFull(err) {
+		t.refused.Add(1)
 		return fmt.Errorf("%w: map %s holds %d entries", ErrNoFit, name(t.m), t.m.MaxEntries())
 	}
 	return fmt.Errorf("write map %s: %w", name(t.m), err)

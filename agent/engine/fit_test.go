@@ -106,6 +106,11 @@ func TestPutThatDoesNotFitChangesNothing(t *testing.T) {
 	if _, err := f.Apply(t.Context(), cluster(pods, allow("a", 4), allow("b", 500))); !errors.Is(err, api.ErrNoFit) {
 		t.Fatalf("error = %v, want ErrNoFit", err)
 	}
+	for _, m := range f.Status().Maps {
+		if m.Name == state.RawMapPorts && m.Full == 0 {
+			t.Error("status does not count what the full map refused")
+		}
+	}
 	if after := f.assignmentOf("a"); after != before {
 		t.Errorf("rules of a went from %v to %v", before, after)
 	}
