@@ -51,7 +51,9 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 	if err != nil {
 		return err
 	}
-	dp, err := datapath.Open(datapath.Config{BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c)})
+	dp, err := datapath.Open(datapath.Config{
+		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c), NoScripts: slices.Contains(c.Disable, "scripts"),
+	})
 	if err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func runUninstall(ctx context.Context, c cli.UninstallConfig) error {
 }
 
 // switches are the optional points that --disable may name.
-var switches = [...]string{"syscalls", "netfilter", "lsm"}
+var switches = [...]string{"syscalls", "scripts", "netfilter", "lsm"}
 
 func checkDisable(names []string) error {
 	for _, name := range names {

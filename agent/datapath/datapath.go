@@ -30,15 +30,18 @@ type Config struct {
 	BPFFS string // pin folder; a bpf filesystem is mounted there if there is none
 	Sizes state.Sizes
 	Flows door.Config
+	// NoScripts leaves the program out that tells scripts from their interpreters.
+	NoScripts bool
 }
 
 // Datapath is one instance's kernel side. It is not safe for concurrent use, but
 // for the readers (Flows, Watch, Counters). The caller must Close it; enforcement
 // stays.
 type Datapath struct {
-	state  *state.State
-	tables tables
-	sync   chan chan struct{} // asks the watcher for a round at once
+	state     *state.State
+	tables    tables
+	noScripts error              // why scripts cannot be told; nil: they can
+	sync      chan chan struct{} // asks the watcher for a round at once
 }
 
 // Open installs programs and maps, or adopts and updates those that are pinned.
@@ -60,6 +63,16 @@ func Open(c Config) (*Datapath, error) {
 		func() error { return d.tables.open(s) },
 	} {
 		if err := install(); err != nil {
+			s.Close()
+			return nil, err
+		}
+	}
+	d.noScripts = errors.New("switched off by --disable")
+	if !c.NoScripts {
+		d.noScripts = process.InstallScript(s)
+	}
+	if d.noScripts != nil {
+		if err := process.RemoveScript(s.Dir); err != nil {
 			s.Close()
 			return nil, err
 		}

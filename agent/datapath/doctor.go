@@ -50,6 +50,10 @@ func Probe() []Capability {
 			Without: "such a gain is seen at the next exec only",
 			Err:     load(func() (*ebpf.Collection, error) { return cred.Load(s) }),
 		}, {
+			Name: "exec tracepoint", Switch: "scripts", Gives: "a process rule may name a script",
+			Without: "a script matches no process rule",
+			Err:     load(func() (*ebpf.Collection, error) { return process.LoadScript(s) }),
+		}, {
 			Name: "netfilter", Switch: "netfilter", Gives: "judging after DNAT (not used by this version)",
 			Without: "addresses are judged as they were dialled",
 			Err:     try(ebpf.ProgramSpec{Type: ebpf.Netfilter, AttachType: ebpf.AttachNetfilter}, 1),

@@ -3,9 +3,9 @@
 package datapath
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -65,10 +65,11 @@ var ErrGone = errors.New("no process of the container is left")
 type Resolver struct {
 	container Container
 	root      int
+	noScripts error
 }
 
 // OpenContainer reaches a container's root through one of its processes.
-func OpenContainer(c Container, cgroup string) (*Resolver, error) {
+func (d *Datapath) OpenContainer(c Container, cgroup string) (*Resolver, error) {
 	pids := append([]string{strconv.Itoa(int(c.pid))}, procs(cgroup)...)
 	for _, pid := range pids {
 		ns, err := os.Readlink("/proc/" + pid + "/ns/mnt")
@@ -80,7 +81,7 @@ func OpenContainer(c Container, cgroup string) (*Resolver, error) {
 			continue
 		}
 		if !chrooted(root) {
-			return &Resolver{c, root}, nil
+			return &Resolver{c, root, d.noScripts}, nil
 		}
 		unix.Close(root)
 	}
@@ -125,8 +126,8 @@ func (r *Resolver) Resolve(path string) Resolution {
 	case c.changed(st.Ctime):
 		return Resolution{Why: path + " was made or changed after the container began"}
 	}
-	if why := script(fd); why != "" {
-		return Resolution{Why: path + " " + why}
+	if r.noScripts != nil && isScript(fd) {
+		return Resolution{Why: fmt.Sprintf("%s is a script, and this node cannot tell it from its interpreter: %v", path, r.noScripts)}
 	}
 	at, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
@@ -202,19 +203,16 @@ func (r *Resolver) readLink(path string) (string, error) {
 	return string(to[:n]), nil
 }
 
-// script tells why a script cannot be matched; "" for a program of its own. The
-// kernel runs a script's interpreter, and shows no hook the script without LSM.
-func script(fd int) string {
+// isScript says whether an O_PATH descriptor is of a file that an interpreter runs.
+func isScript(fd int) bool {
 	f, err := os.Open("/proc/self/fd/" + strconv.Itoa(fd))
 	if err != nil {
-		return ""
+		return false
 	}
 	defer f.Close()
-	head, err := bufio.NewReaderSize(f, 16).Peek(2)
-	if err == nil && string(head) == "#!" {
-		return "is a script: without BPF LSM only its interpreter can be told"
-	}
-	return ""
+	head := make([]byte, 2)
+	_, err = io.ReadFull(f, head)
+	return err == nil && string(head) == "#!"
 }
 
 // procs lists the processes of a cgroup.

@@ -89,7 +89,7 @@ func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapat
 		if !live(c) {
 			continue
 		}
-		now[c.ID] = f.lookup(c, paths)
+		now[c.ID] = f.lookup(dp, c, paths)
 		for _, p := range paths {
 			if _, ok := now[c.ID].Paths[p]; !ok {
 				waiting[c.ID] = true
@@ -103,7 +103,7 @@ func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapat
 }
 
 // lookup resolves the paths in one container; what cannot be reached is left out.
-func (f *files) lookup(c datapath.Container, paths []string) *contents {
+func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, paths []string) *contents {
 	known := f.containers[c.ID]
 	if known == nil || known.Begun != c.Begun() {
 		known = &contents{Begun: c.Begun(), Own: c.OwnFiles(), Paths: make(map[string]datapath.Resolution)}
@@ -116,7 +116,7 @@ func (f *files) lookup(c datapath.Container, paths []string) *contents {
 	if err != nil {
 		cgroup = ""
 	}
-	r, err := datapath.OpenContainer(c, cgroup)
+	r, err := dp.OpenContainer(c, cgroup)
 	if err != nil {
 		return known
 	}

@@ -70,6 +70,7 @@ const (
 	gainMapResolved    = "resolved"
 	gainMapRules       = "rules"
 	gainMapRulesets    = "rulesets"
+	gainMapScripts     = "scripts"
 	gainMapSequence    = "sequence"
 	gainMapSettings    = "settings"
 	gainMapStamps      = "stamps"
@@ -159,6 +160,7 @@ type gainMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
@@ -224,6 +226,7 @@ type gainMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
@@ -264,6 +267,7 @@ func (m *gainMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Scripts,
 		m.Sequence,
 		m.Settings,
 		m.Stamps,

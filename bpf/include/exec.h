@@ -3,9 +3,9 @@
 #ifndef SLUICE_EXEC_H
 #define SLUICE_EXEC_H
 
+#include "binary.h"
 #include "gain.h"
 
-#define MAX_NAMES 64 /* components and mounts of a path */
 #define MAX_TREE 48 /* depth of a mount tree's red-black tree */
 
 static __always_inline void fill_process(struct process_event *e, const struct proc *r, __u32 type)
@@ -62,81 +62,6 @@ static __always_inline void emit_exec(struct task_struct *task, const struct pro
 	submit(&process_ring, e);
 }
 
-/*
- * Where a path is put together, from its end: one per CPU. Tracepoints are not
- * preempted up to 6.18; where they may be, it is forbidden for the while (the
- * kfunc is there since 6.10).
- */
-struct scratch {
-	__u8 walk[2 * PATH_LEN];
-};
-ARRAY(scratches, BPF_MAP_TYPE_PERCPU_ARRAY, struct scratch, 1);
-
-extern void bpf_preempt_disable(void) __weak __ksym;
-extern void bpf_preempt_enable(void) __weak __ksym;
-
-struct walk {
-	struct scratch *scratch;
-	struct dentry *dentry;
-	struct mount *mnt;
-	__u32 at;
-	__u32 done;
-};
-
-/* One step towards the root of the mount namespace: a name, or a mount. */
-static long step(__u32 i, struct walk *w)
-{
-	struct dentry *dentry = cast(w->dentry, struct dentry);
-	struct mount *mnt = cast(w->mnt, struct mount);
-	__u8 *walk = w->scratch->walk;
-	__u32 n, at = w->at;
-
-	if (dentry == mnt->mnt.mnt_root) {
-		w->dentry = mnt->mnt_mountpoint;
-		w->mnt = mnt->mnt_parent;
-		w->done = w->mnt == mnt;
-		return w->mnt == mnt;
-	}
-	if (dentry->d_parent == dentry) /* not under its mount's root: unreachable */
-		return 1;
-	n = dentry->d_name.len;
-	if (n + 1 > at || at >= PATH_LEN)
-		return 1;
-	at -= n + 1;
-	walk[at & (PATH_LEN - 1)] = '/';
-	bpf_probe_read_kernel(&walk[(at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1), dentry->d_name.name);
-	w->dentry = dentry->d_parent;
-	w->at = at;
-	return 0;
-}
-
-static __always_inline struct mount *mount_of(struct file *file)
-{
-	return cast((void *)file->f_path.mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
-}
-
-/* Writes the path of a file, seen from the root of its mount namespace, to r. */
-static __always_inline void walk_path(struct proc *r, struct file *file)
-{
-	struct walk w = { .at = PATH_LEN - 1, .dentry = file->f_path.dentry, .mnt = mount_of(file) };
-	__u32 zero = 0;
-
-	r->flags |= PROC_CUT;
-	w.scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!w.scratch)
-		return;
-	if (bpf_preempt_disable)
-		bpf_preempt_disable();
-	__builtin_memset(w.scratch->walk + PATH_LEN - 1, 0, PATH_LEN + 1);
-	bpf_loop(MAX_NAMES, step, &w, 0);
-	if (w.at < PATH_LEN)
-		bpf_probe_read_kernel(&r->path, PATH_LEN, w.scratch->walk + w.at);
-	if (bpf_preempt_enable)
-		bpf_preempt_enable();
-	if (w.done)
-		r->flags &= ~PROC_CUT;
-}
-
 /* The greatest mount id of a mount namespace: newer mounts are not the image's. */
 static __always_inline __u64 last_mount(struct mnt_namespace *ns)
 {
@@ -154,43 +79,6 @@ static __always_inline __u64 last_mount(struct mnt_namespace *ns)
 		return 0;
 	return cast((void *)node - bpf_core_field_offset(struct mount___unique, mnt_node), struct mount___unique)
 	    ->mnt_id_unique;
-}
-
-#define CTIME_QUERIED (1U << 31) /* a flag within i_ctime_nsec (I_CTIME_QUERIED, 6.13) */
-
-/* When the inode was last changed, renamed or linked; CLOCK_REALTIME, ns. */
-static __always_inline __u64 changed(struct inode *inode)
-{
-	struct inode___split *split = cast(inode, struct inode___split);
-	struct inode___whole *whole;
-
-	if (bpf_core_field_exists(split->i_ctime_sec))
-		return split->i_ctime_sec * 1000000000ULL + (split->i_ctime_nsec & ~CTIME_QUERIED);
-	whole = cast(inode, struct inode___whole);
-	return whole->__i_ctime.tv_sec * 1000000000ULL + whole->__i_ctime.tv_nsec;
-}
-
-/* Did the container begin with this file? What the pod made or changed it did not. */
-static __always_inline bool image_file(struct inode *inode, const struct container *c)
-{
-	return !c->start || changed(inode) <= c->start;
-}
-
-static __always_inline __u64 mount_id(struct mount *m)
-{
-	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique))
-		return m->mnt_id;
-	return cast(m, struct mount___unique)->mnt_id_unique;
-}
-
-/* Did the container begin with this mount? Without ids, only its root counts. */
-static __always_inline bool image_mount(struct mount *m, struct mnt_namespace *ns, const struct container *c)
-{
-	if (ns->ns.inum != c->mnt_ns)
-		return false;
-	if (!c->last_mount)
-		return m->mnt_parent == ns->root || m == ns->root;
-	return mount_id(m) <= c->last_mount;
 }
 
 /*
@@ -307,19 +195,42 @@ static __always_inline struct proc *recover(struct task_struct *task, struct orp
 	return 0;
 }
 
+/*
+ * By what the process is known: its binary, or the script that its binary runs; 0
+ * for a script that was not seen.
+ */
+static __always_inline const struct binary *known_by(struct task_struct *task, struct linux_binprm *bprm,
+						     const struct binary *binary, struct proc *r)
+{
+	struct script *s = 0;
+
+	if (bprm->interp != bprm->filename) {
+		r->flags |= PROC_SCRIPT;
+		s = bpf_task_storage_get(&scripts, task, 0, 0);
+	}
+	if (s && s->bprm == (__u64)bprm) {
+		r->path = s->path;
+		r->flags |= s->binary.flags & BINARY_CUT ? PROC_CUT : 0;
+		bpf_task_storage_delete(&scripts, task);
+		return &s->binary;
+	}
+	if (!walk_path(&r->path, bprm->file))
+		r->flags |= PROC_CUT;
+	return r->flags & PROC_SCRIPT ? 0 : binary;
+}
+
 static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, struct linux_binprm *bprm)
 {
 	__u32 tgid = task->tgid, entry = 0;
-	struct file *file = bprm->file;
-	struct mount *mnt = mount_of(file);
 	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
-	bool own = mnt->mnt_ns == ns;
 	struct proc *r = proc_of(tgid);
 	__u64 cgroup = cgroup_of(task);
 	struct cgroup_pod *c = pod_of(cgroup);
 	struct container *in;
 	struct orphan *o = r ? 0 : bpf_task_storage_get(&orphans, task, 0, 0);
-	bool judged;
+	struct binary binary;
+	const struct binary *known;
+	bool judged, own;
 
 	if (o) {
 		r = recover(task, o);
@@ -327,6 +238,7 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 			return 0;
 	}
 	judged = r && r->flags & PROC_JUDGED;
+	own = mount_of(bprm->file)->mnt_ns == ns;
 	if (!c && !judged) {
 		c = own ? join(task, cgroup) : 0;
 		if (!c)
@@ -349,10 +261,11 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 		r->slot = c->slot;
 		r->pod = c->pod;
 	}
-	walk_path(r, file);
-	r->mount = mount_id(mnt);
-	r->program.ino = file->f_inode->i_ino;
-	r->program.dev = file->f_inode->i_sb->s_dev;
+	look_at(&binary, bprm->file, ns);
+	known = known_by(task, bprm, &binary, r);
+	r->mount = known ? known->mount : binary.mount;
+	r->program.ino = known ? known->ino : binary.ino;
+	r->program.dev = known ? known->dev : binary.dev;
 	read_creds(task, &r->creds);
 	if (judged) {
 		check_exec(task, r, old_pid);
@@ -363,7 +276,7 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 		r->flags |= PROC_JUDGED;
 	}
 	in = bpf_map_lookup_elem(&containers, &r->program.container);
-	if (own && in && image_mount(mnt, ns, in) && image_file(file->f_inode, in))
+	if (in && known && of_image(&binary, r->mnt_ns, in) && of_image(known, r->mnt_ns, in))
 		r->flags |= PROC_IMAGE;
 	emit_exec(task, r, entry);
 	return 0;

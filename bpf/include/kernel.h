@@ -144,6 +144,11 @@ struct mm_struct {
 	unsigned long arg_end;
 };
 
+struct callback_head {
+	struct callback_head *next;
+	void (*func)(struct callback_head *head);
+};
+
 struct task_struct {
 	int pid;
 	int tgid;
@@ -156,6 +161,7 @@ struct task_struct {
 	struct css_set *cgroups;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
+	struct callback_head *task_works;
 };
 
 struct super_block {
@@ -216,11 +222,13 @@ struct path {
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	struct callback_head f_task_work;
 };
 
 struct linux_binprm {
 	struct file *file;
 	const char *filename;
+	const char *interp;
 };
 
 #pragma clang attribute pop

@@ -99,6 +99,13 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } orphans SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__type(key, int);
+	__type(value, struct script);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} scripts SEC(".maps"); /* from sched_prepare_exec to sched_process_exec */
+
 HASH(containers, __u64, struct container, MAX_CGROUPS, BPF_F_NO_PREALLOC);
 HASH(fresh, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* cgroups nobody has run in yet */
 
@@ -125,6 +132,7 @@ enum full {
 	FULL_FRESH,
 	FULL_STAMPS,
 	FULL_AGING,
+	FULL_SCRIPTS,
 	FULLS,
 };
 

@@ -115,6 +115,26 @@ struct path_key {
 	__u8 path[PATH_LEN]; /* zero-padded */
 };
 
+#define BINARY_OWN 1 /* its mount belongs to the mount namespace of the task */
+#define BINARY_ROOT 2 /* that mount is the root, or lies on it */
+#define BINARY_CUT 4 /* path longer than PATH_LEN */
+
+/* A program file as an exec finds it. */
+struct binary {
+	__u64 ino;
+	__u64 mount; /* unique id, or id before 6.8 */
+	__u64 changed; /* inode; CLOCK_REALTIME, ns */
+	__u32 dev;
+	__u32 flags;
+};
+
+/* The script of an exec that is under way. */
+struct script {
+	__u64 bprm; /* of which exec */
+	struct binary binary;
+	struct path_key path;
+};
+
 /* What is known of a cgroup: its pod, and the container it belongs to. */
 struct cgroup_pod {
 	__u64 container; /* 0: no process has been started in it yet */
@@ -155,6 +175,7 @@ struct creds {
 #define PROC_JUDGED 1 /* it or an ancestor made its entry */
 #define PROC_IMAGE 2 /* the container began with the binary, and the mount it lies on */
 #define PROC_CUT 4 /* path longer than PATH_LEN */
+#define PROC_SCRIPT 8 /* the program is a script, run by its interpreter */
 
 /* One process that belongs to a pod, by tgid. */
 struct proc {

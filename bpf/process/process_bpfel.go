@@ -48,6 +48,7 @@ const (
 	processMapRules       = "rules"
 	processMapRulesets    = "rulesets"
 	processMapScratches   = "scratches"
+	processMapScripts     = "scripts"
 	processMapSequence    = "sequence"
 	processMapSettings    = "settings"
 	processMapStamps      = "stamps"
@@ -145,6 +146,7 @@ type processMapSpecs struct {
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
+	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
@@ -210,6 +212,7 @@ type processMaps struct {
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
+	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
@@ -251,6 +254,7 @@ func (m *processMaps) Close() error {
 		m.Rules,
 		m.Rulesets,
 		m.Scratches,
+		m.Scripts,
 		m.Sequence,
 		m.Settings,
 		m.Stamps,

@@ -47,6 +47,7 @@ const (
 	sockMapResolved      = "resolved"
 	sockMapRules         = "rules"
 	sockMapRulesets      = "rulesets"
+	sockMapScripts       = "scripts"
 	sockMapSequence      = "sequence"
 	sockMapSettings      = "settings"
 	sockMapStamps        = "stamps"
@@ -149,6 +150,7 @@ type sockMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
@@ -215,6 +217,7 @@ type sockMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
@@ -255,6 +258,7 @@ func (m *sockMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Scripts,
 		m.Sequence,
 		m.Settings,
 		m.Stamps,

@@ -288,6 +288,7 @@ const (
 	RawMapResolved        = "resolved"
 	RawMapRules           = "rules"
 	RawMapRulesets        = "rulesets"
+	RawMapScripts         = "scripts"
 	RawMapSequence        = "sequence"
 	RawMapSettings        = "settings"
 	RawMapStamps          = "stamps"
@@ -378,6 +379,7 @@ type RawMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
@@ -446,6 +448,7 @@ type RawMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
@@ -486,6 +489,7 @@ func (m *RawMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Scripts,
 		m.Sequence,
 		m.Settings,
 		m.Stamps,

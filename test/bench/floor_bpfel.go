@@ -48,6 +48,7 @@ const (
 	floorMapResolved    = "resolved"
 	floorMapRules       = "rules"
 	floorMapRulesets    = "rulesets"
+	floorMapScripts     = "scripts"
 	floorMapSequence    = "sequence"
 	floorMapSettings    = "settings"
 	floorMapStamps      = "stamps"
@@ -145,6 +146,7 @@ type floorMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
@@ -214,6 +216,7 @@ type floorMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
@@ -256,6 +259,7 @@ func (m *floorMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Scripts,
 		m.Sequence,
 		m.Settings,
 		m.Stamps,

@@ -25,7 +25,7 @@ const (
 	alone    = 20  // ADDs one by one
 	together = 20  // ADDs at once
 	changes  = 300
-	execs    = 300
+	execs    = 2000
 )
 
 // pods measures what needs an agent and pods through libcni.
@@ -179,7 +179,7 @@ type runTime struct {
 // runTimes reads the statistics of the node's process programs.
 func runTimes(n *harness.Node) (map[string]runTime, error) {
 	out := make(map[string]runTime)
-	for _, name := range []string{"proc_fork", "proc_exec", "proc_exit"} {
+	for _, name := range []string{"proc_fork", "proc_exec", "proc_exit", "script_exec"} {
 		l, err := link.LoadPinnedLink(state.Dir(n.Bpffs).Link(name), nil)
 		if err != nil {
 			return nil, fmt.Errorf("open link %s: %w", name, err)

@@ -80,6 +80,7 @@ const (
 	judgeMapResolved    = "resolved"
 	judgeMapRules       = "rules"
 	judgeMapRulesets    = "rulesets"
+	judgeMapScripts     = "scripts"
 	judgeMapSequence    = "sequence"
 	judgeMapSettings    = "settings"
 	judgeMapStamps      = "stamps"
@@ -169,6 +170,7 @@ type judgeMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
@@ -234,6 +236,7 @@ type judgeMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Settings    *ebpf.Map `ebpf:"settings"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
@@ -275,6 +278,7 @@ func (m *judgeMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Scripts,
 		m.Sequence,
 		m.Settings,
 		m.Stamps,

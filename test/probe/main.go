@@ -43,6 +43,8 @@ func actions() map[string]action {
 		"touch":              {"FILE", 1, touch},
 		"sleep":              {"D", 1, sleep},
 		"exec":               {"PATH [ARG…]", 1, execute},
+		"thread-exec":        {"PATH [ARG…]", 1, threadExec},
+		"fd-exec":            {"PATH [ARG…]", 1, fdExec},
 		"argv0":              {"NAME PATH [ARG…]", 2, argv0},
 		"comm":               {"NAME ACTION [ARG…]", 2, comm},
 		"fork-dial":          {"tcp|udp ADDR:PORT", 2, forkDial},

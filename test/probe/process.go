@@ -8,7 +8,9 @@ import (
 	"io"
 	"os"
 	"runtime"
+	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -28,6 +30,36 @@ func sleep(args []string) error {
 }
 
 func execute(args []string) error { return argv0(append([]string{args[0]}, args...)) }
+
+// threadExec executes from a thread that does not lead the process.
+func threadExec(args []string) error {
+	done := make(chan error)
+	go func() {
+		runtime.LockOSThread()
+		if unix.Gettid() == unix.Getpid() {
+			done <- fmt.Errorf("on the first thread: %w", errCannot)
+			return
+		}
+		done <- execute(args)
+	}()
+	return <-done
+}
+
+// fdExec executes a file by its descriptor.
+func fdExec(args []string) error {
+	fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	argv, err := syscall.SlicePtrFromStrings(args)
+	if err != nil {
+		return err
+	}
+	empty := new(byte)
+	_, _, errno := unix.Syscall6(unix.SYS_EXECVEAT, uintptr(fd), uintptr(unsafe.Pointer(empty)),
+		uintptr(unsafe.Pointer(&argv[0])), 0, unix.AT_EMPTY_PATH, 0)
+	return fmt.Errorf("exec descriptor of %s: %v", args[0], errno)
+}
 
 // argv0 executes a program under another name.
 func argv0(args []string) error {

@@ -180,21 +180,73 @@ func TestProcessMounts(t *testing.T) {
 	d.expectOf(ok, d.client, d.good, "dial", "tcp", d.to)
 }
 
-// TestProcessScript: without LSM a script cannot be told from its interpreter, and
-// status says so.
+// TestProcessScript names a script: neither its interpreter nor another script that
+// it runs is meant.
 func TestProcessScript(t *testing.T) {
 	t.Parallel()
 	d := newDuel(t)
-	script := d.dir + "/script"
-	if err := os.WriteFile(script, fmt.Appendf(nil, "#!%s thread-dial\n", d.good), 0o755); err != nil {
+	script := func(name, interpreter string) string {
+		path := d.dir + "/" + name
+		if err := os.WriteFile(path, fmt.Appendf(nil, "#!%s\n", interpreter), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	named, other := script("named", d.good+" thread-dial"), script("other", d.good+" thread-dial")
+	script(d.to, named) // the name of a script is its interpreter's last argument
+	symlink := d.dir + "/symlink"
+	if err := os.Symlink(named, symlink); err != nil {
 		t.Fatal(err)
 	}
 	d.enforce()
-	d.put("WorkloadPolicy", allowProcesses(script))
-	d.until("status tells that it is a script", func() bool { return strings.Contains(d.note(), "script") })
-	d.expectOf(eperm, d.client, script, d.to)
+	d.expectOf(eperm, d.client, named, d.to)
+	d.put("WorkloadPolicy", allowProcesses(named))
+	for _, c := range []struct {
+		name string
+		want int
+		args []string
+	}{
+		{"script", ok, []string{named, d.to}},
+		{"symlink", ok, []string{symlink, d.to}},
+		{"exec", ok, []string{d.bad, "exec", named, d.to}},
+		{"exec by a thread", ok, []string{d.bad, "thread-exec", named, d.to}},
+		{"exec of a descriptor", ok, []string{d.bad, "fd-exec", named, d.to}},
+		{"its interpreter", eperm, []string{d.good, "thread-dial", named, d.to}},
+		{"another script", eperm, []string{other, d.to}},
+		{"another script by a descriptor", eperm, []string{d.bad, "fd-exec", other, d.to}},
+		{"argv[0]", eperm, []string{d.bad, "argv0", named, other, d.to}},
+	} {
+		d.run(c.name, func(w *world) { w.expectOf(c.want, d.client, c.args[0], c.args[1:]...) })
+	}
+	d.run("as interpreter of another", func(w *world) {
+		cmd := w.command(d.client, d.bad, "exec", d.to)
+		cmd.Dir = d.dir
+		w.expectEnd(eperm, cmd)
+	})
+	d.flow(d.client, "a flow of the script", func(f *rpc.Flow) bool {
+		return f.Verdict == "allowed" && f.Source.Process != nil && f.Source.Process.Path == named
+	})
 	d.put("WorkloadPolicy", allowProcesses(d.good))
-	d.expectOf(ok, d.client, script, d.to)
+	d.expectOf(eperm, d.client, named, d.to)
+	d.expectOf(ok, d.client, d.good, "dial", "tcp", d.to)
+}
+
+// TestProcessScriptOff is the same on a node that cannot tell scripts.
+func TestProcessScriptOff(t *testing.T) {
+	t.Parallel()
+	d := newDuel(t)
+	d.kill9()
+	d.start("--disable", "scripts")
+	named := d.dir + "/named"
+	if err := os.WriteFile(named, fmt.Appendf(nil, "#!%s thread-dial\n", d.good), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	d.enforce()
+	d.put("WorkloadPolicy", allowProcesses(named))
+	d.until("status tells that it is a script", func() bool { return strings.Contains(d.note(), "script") })
+	d.expectOf(eperm, d.client, named, d.to)
+	d.put("WorkloadPolicy", allowProcesses(d.good))
+	d.expectOf(eperm, d.client, named, d.to) // the interpreter is not the script
 }
 
 // TestProcessPaths has rules with several programs, and one that is missing.

@@ -65,7 +65,7 @@ func (w *world) run(name string, f func(w *world)) {
 
 // start starts the agent. Small maps are made faster, and the end of a connection is
 // told of sooner.
-func (w *world) start() {
+func (w *world) start(args ...string) {
 	w.Helper()
 	path := w.node.Root + "/agent.yaml"
 	err := os.WriteFile(path, []byte(`{apiVersion: sluice.dev/v1alpha1, kind: AgentConfiguration,
@@ -74,7 +74,7 @@ func (w *world) start() {
 	if err != nil {
 		w.Fatal(err)
 	}
-	if w.agent, err = w.node.StartAgent(w.Context(), "--config", path, "--node-name", "here"); err != nil {
+	if w.agent, err = w.node.StartAgent(w.Context(), append([]string{"--config", path, "--node-name", "here"}, args...)...); err != nil {
 		w.Fatal(err)
 	}
 }

@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/* A program file as an exec finds it: inode, mount, path. */
+#ifndef SLUICE_BINARY_H
+#define SLUICE_BINARY_H
+
+#include "maps.h"
+
+#define MAX_NAMES 64 /* components and mounts of a path */
+
+/*
+ * Where a path is put together, from its end: one per CPU. Tracepoints are not
+ * preempted up to 6.18; where they may be, it is forbidden for the while (the
+ * kfunc is there since 6.10).
+ */
+struct scratch {
+	__u8 walk[2 * PATH_LEN];
+};
+ARRAY(scratches, BPF_MAP_TYPE_PERCPU_ARRAY, struct scratch, 1);
+
+extern void bpf_preempt_disable(void) __weak __ksym;
+extern void bpf_preempt_enable(void) __weak __ksym;
+
+struct walk {
+	struct scratch *scratch;
+	struct dentry *dentry;
+	struct mount *mnt;
+	__u32 at;
+	__u32 done;
+};
+
+/* One step towards the root of the mount namespace: a name, or a mount. */
+static long step(__u32 i, struct walk *w)
+{
+	struct dentry *dentry = cast(w->dentry, struct dentry);
+	struct mount *mnt = cast(w->mnt, struct mount);
+	__u8 *walk = w->scratch->walk;
+	__u32 n, at = w->at;
+
+	if (dentry == mnt->mnt.mnt_root) {
+		w->dentry = mnt->mnt_mountpoint;
+		w->mnt = mnt->mnt_parent;
+		w->done = w->mnt == mnt;
+		return w->mnt == mnt;
+	}
+	if (dentry->d_parent == dentry) /* not under its mount's root: unreachable */
+		return 1;
+	n = dentry->d_name.len;
+	if (n + 1 > at || at >= PATH_LEN)
+		return 1;
+	at -= n + 1;
+	walk[at & (PATH_LEN - 1)] = '/';
+	bpf_probe_read_kernel(&walk[(at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1), dentry->d_name.name);
+	w->dentry = dentry->d_parent;
+	w->at = at;
+	return 0;
+}
+
+static __always_inline struct mount *mount_of(struct file *file)
+{
+	return cast((void *)file->f_path.mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+}
+
+/* Writes the path of a file, seen from the root of its mount namespace; false: cut. */
+static __always_inline bool walk_path(struct path_key *to, struct file *file)
+{
+	struct walk w = { .at = PATH_LEN - 1, .dentry = file->f_path.dentry, .mnt = mount_of(file) };
+	__u32 len, zero = 0;
+
+	__builtin_memset(to, 0, sizeof(*to));
+	w.scratch = bpf_map_lookup_elem(&scratches, &zero);
+	if (!w.scratch)
+		return false;
+	if (bpf_preempt_disable)
+		bpf_preempt_disable();
+	bpf_loop(MAX_NAMES, step, &w, 0);
+	len = PATH_LEN - 1 - w.at;
+	barrier_var(len); /* else the next bound is not seen by the verifier */
+	if (len < PATH_LEN)
+		bpf_probe_read_kernel(to, len, w.scratch->walk + (PATH_LEN - 1 - len));
+	if (bpf_preempt_enable)
+		bpf_preempt_enable();
+	return w.done;
+}
+
+#define CTIME_QUERIED (1U << 31) /* a flag within i_ctime_nsec (I_CTIME_QUERIED, 6.13) */
+
+/* When the inode was last changed, renamed or linked; CLOCK_REALTIME, ns. */
+static __always_inline __u64 changed(struct inode *inode)
+{
+	struct inode___split *split = cast(inode, struct inode___split);
+	struct inode___whole *whole;
+
+	if (bpf_core_field_exists(split->i_ctime_sec))
+		return split->i_ctime_sec * 1000000000ULL + (split->i_ctime_nsec & ~CTIME_QUERIED);
+	whole = cast(inode, struct inode___whole);
+	return whole->__i_ctime.tv_sec * 1000000000ULL + whole->__i_ctime.tv_nsec;
+}
+
+static __always_inline __u64 mount_id(struct mount *m)
+{
+	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique))
+		return m->mnt_id;
+	return cast(m, struct mount___unique)->mnt_id_unique;
+}
+
+static __always_inline void look_at(struct binary *b, struct file *file, struct mnt_namespace *ns)
+{
+	struct mount *mnt = mount_of(file);
+	struct inode *inode = file->f_inode;
+
+	b->ino = inode->i_ino;
+	b->dev = inode->i_sb->s_dev;
+	b->changed = changed(inode);
+	b->mount = mount_id(mnt);
+	b->flags = 0;
+	if (mnt->mnt_ns == ns)
+		b->flags |= BINARY_OWN;
+	if (mnt == ns->root || mnt->mnt_parent == ns->root)
+		b->flags |= BINARY_ROOT;
+}
+
+/*
+ * Did the container begin with this file, and with the mount that it lies on? What
+ * the pod made or changed it did not. Where mounts have no unique ids, only the
+ * root and what lies on it count.
+ */
+static __always_inline bool of_image(const struct binary *b, __u32 mnt_ns, const struct container *c)
+{
+	if (!(b->flags & BINARY_OWN) || mnt_ns != c->mnt_ns)
+		return false;
+	if (c->start && b->changed > c->start)
+		return false;
+	return c->last_mount ? b->mount <= c->last_mount : b->flags & BINARY_ROOT;
+}
+
+#endif
