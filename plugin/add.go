@@ -32,19 +32,27 @@ func add(c *conf, args *skel.CmdArgs) error {
 	if err != nil {
 		return err
 	}
-	if err := attach(ctx, c, a); err != nil {
-		return err
+	undo, err := attach(ctx, c, a)
+	if err == nil {
+		err = conclude(ctx, c, a, prev)
 	}
+	if err != nil {
+		if undone := undo(); undone != nil {
+			c.log.Error("take back a failed ADD", "error", undone.Error())
+		}
+	}
+	return err
+}
+
+// conclude has the policy put in force and answers the runtime.
+func conclude(ctx context.Context, c *conf, a *rpc.Attachment, prev *types100.Result) error {
 	if err := realise(ctx, c, a); err != nil {
 		if c.FailurePolicy == policyFail && !a.Open {
-			return tryAgain(errors.Join(fmt.Errorf("put policy in force: %w", err), detach(c, a.Key())))
+			return tryAgain(fmt.Errorf("put policy in force: %w", err))
 		}
 		c.log.Warn("policy is not in force yet", "open", a.Open, "error", err.Error())
 	}
-	if err := c.printResult(prev, os.Stdout); err != nil {
-		return errors.Join(err, detach(c, a.Key()))
-	}
-	return nil
+	return c.printResult(prev, os.Stdout)
 }
 
 // describe gathers what there is to know of the pod's interface.
@@ -67,38 +75,55 @@ func describe(c *conf, args *skel.CmdArgs, prev *types100.Result) (*rpc.Attachme
 	return &rpc.Attachment{
 		Network: c.Name, ContainerID: args.ContainerID, IfName: args.IfName,
 		Namespace: pod.namespace, Name: pod.name, UID: pod.uid,
-		IPs: addresses(prev, args.IfName), Netns: args.Netns, Cookie: e.cookie,
+		IPs: addresses(prev, args.IfName), Netns: args.Netns, Cookie: e.cookie, NetnsID: e.nsid, MAC: e.mac,
 		HostIf: e.host.Attrs().Name, HostIfIndex: e.host.Attrs().Index,
 		Open: c.opens(pod.namespace), Created: time.Now(),
 	}, nil
 }
 
-// attach puts up the pod's gate and records it. On error nothing is left behind,
-// also of an earlier ADD that this one repeats.
-func attach(ctx context.Context, c *conf, a *rpc.Attachment) (err error) {
+// attach puts up the pod's gate and records it. What can fail is done before
+// anything of an earlier ADD is taken down: the pod may be running. undo takes back
+// what this ADD did, also after an error, and opens nothing.
+func attach(ctx context.Context, c *conf, a *rpc.Attachment) (undo func() error, err error) {
+	undo = func() error { return nil }
 	l, err := openLedger(ctx, c)
 	if err != nil {
-		return tryAgain(err)
+		return undo, tryAgain(err)
 	}
 	defer l.close()
-	if err := l.forget(a.Key()); err != nil {
-		return tryAgain(err)
-	}
 	if l.kernel == nil && !a.Open {
-		return tryAgain(state.ErrNotInstalled)
+		return undo, tryAgain(state.ErrNotInstalled)
 	}
 	g, err := placeCgroup(c, a.UID)
 	if err != nil {
-		return err
+		return undo, err
 	}
 	a.Cgroup, a.CgroupID = g.Path, g.ID
+	old, stands := l.standing(a.Key())
 	if err := l.watchLate(c, a); err != nil {
-		return tryAgain(err)
+		return undo, tryAgain(errors.Join(err, l.releaseCgroup(a)))
 	}
-	if err := l.enter(a); err != nil {
-		return tryAgain(errors.Join(err, l.releaseCgroup(a)))
+	if l.same(old, a) {
+		if err := l.mend(old, a); err != nil {
+			return undo, tryAgain(err)
+		}
+		return undo, nil
 	}
-	return nil
+	undo = func() error {
+		if stands {
+			silence(a)
+		}
+		err := detach(c, a.Key())
+		notify(c, a)
+		return err
+	}
+	if err := l.replace(old, a); err != nil {
+		if stands {
+			silence(a) // before the lock is given up: undo takes it again
+		}
+		return undo, tryAgain(err)
+	}
+	return undo, nil
 }
 
 // realise asks the agent to put the pod's policy in force. Without pins there is

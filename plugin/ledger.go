@@ -9,6 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"reflect"
+	"time"
 
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/bpf/gate"
@@ -54,7 +56,8 @@ func (l *ledger) close() {
 // identity is the pod of a record, as the kernel knows it.
 func identity(a *rpc.Attachment) state.Pod {
 	p := state.Pod{
-		Slot: a.Slot, ID: a.PodID, IfIndex: uint32(a.HostIfIndex), Cookie: a.Cookie, Addrs: a.IPs, Open: a.Open,
+		Slot: a.Slot, ID: a.PodID, IfIndex: uint32(a.HostIfIndex), MAC: a.HardwareAddr(), NetnsID: a.NetnsID,
+		Cookie: a.Cookie, Addrs: a.IPs, Open: a.Open,
 	}
 	if a.CgroupID != 0 {
 		p.Cgroups = []uint64{a.CgroupID}
@@ -88,6 +91,65 @@ func (l *ledger) enter(a *rpc.Attachment) (err error) {
 	return l.records.Put(a)
 }
 
+// standing is the record of an earlier ADD, nil if there is none to be read, and
+// whether anything of it stands.
+func (l *ledger) standing(key string) (*rpc.Attachment, bool) {
+	_, missing := os.Stat(l.dir.Pod(key))
+	old, err := l.records.Get(key)
+	if err != nil {
+		return nil, missing == nil
+	}
+	return old, true
+}
+
+// same says whether an earlier ADD registered the same pod with the same interface
+// and cgroup, so that there is nothing to take down.
+func (l *ledger) same(old, a *rpc.Attachment) bool {
+	if old == nil || l.kernel == nil {
+		return false
+	}
+	was, now := *old, *a
+	for _, r := range []*rpc.Attachment{&was, &now} { // what no kernel table holds, or a gives
+		r.Network, r.Netns, r.Created, r.Slot, r.PodID = "", "", time.Time{}, 0, 0
+	}
+	live, err := l.kernel.Live(identity(old))
+	return err == nil && live && reflect.DeepEqual(was, now)
+}
+
+// mend repeats the ADD of a pod that stands: what is missing is put back, and
+// identity, rules and connections are kept.
+func (l *ledger) mend(old, a *rpc.Attachment) error {
+	a.Slot, a.PodID = old.Slot, old.PodID
+	p := identity(a)
+	if err := gate.Mend(l.kernel, a.Key(), p, cgroupOf(a)); err != nil {
+		return err
+	}
+	if a.Cgroup != "" {
+		if err := adoptCgroups(l.kernel, p, a.Cgroup); err != nil {
+			return err
+		}
+	}
+	return l.records.Put(a)
+}
+
+// replace enters a in the place of what an earlier ADD has left.
+func (l *ledger) replace(old, a *rpc.Attachment) error {
+	if old != nil && old.HostIfIndex != a.HostIfIndex {
+		silence(old)
+	}
+	err := l.takeDown(a.Key())
+	if err == nil {
+		err = l.enter(a)
+	}
+	if err != nil {
+		return errors.Join(err, l.releaseCgroup(a))
+	}
+	if old != nil && old.Cgroup != a.Cgroup {
+		return l.releaseCgroup(old)
+	}
+	return nil
+}
+
 // watchLate makes sure that sockets are watched in a cgroup that is made later.
 func (l *ledger) watchLate(c *conf, a *rpc.Attachment) error {
 	if l.kernel == nil || a.Cgroup != "" {
@@ -101,9 +163,21 @@ func (l *ledger) watchLate(c *conf, a *rpc.Attachment) error {
 }
 
 // forget takes down the gate of an attachment and removes its record; what is gone
-// already is no error. A record without pins may be from before a reboot: another
-// pod may have its slot and id by now.
+// already is no error.
 func (l *ledger) forget(key string) error {
+	a, err := l.records.Get(key)
+	if err := l.takeDown(key); err != nil {
+		return err
+	}
+	if err != nil {
+		return nil
+	}
+	return l.releaseCgroup(a)
+}
+
+// takeDown is forget without the pod's cgroup. A record without pins may be from
+// before a reboot: another pod may have its slot and id by now.
+func (l *ledger) takeDown(key string) error {
 	a, err := l.records.Get(key)
 	known := err == nil
 	_, err = os.Stat(l.dir.Pod(key))
@@ -115,23 +189,18 @@ func (l *ledger) forget(key string) error {
 	if err != nil {
 		return err
 	}
-	if known {
-		if err := l.releaseCgroup(a); err != nil {
-			return err
-		}
-	}
 	return l.records.Delete(key)
 }
 
 // releaseCgroup removes a pod's folder if this plugin made it, nobody uses it and
-// no other interface of the pod has its programs there.
+// no interface has its programs there.
 func (l *ledger) releaseCgroup(a *rpc.Attachment) error {
 	if !isMade(a.Cgroup) {
 		return nil
 	}
 	records, _ := l.records.List() // what cannot be read must not keep this pod
-	for _, other := range records {
-		if other.Cgroup == a.Cgroup && other.Key() != a.Key() {
+	for _, r := range records {
+		if r.Cgroup == a.Cgroup {
 			return nil
 		}
 	}

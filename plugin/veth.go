@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/containernetworking/cni/pkg/types"
@@ -17,7 +18,9 @@ import (
 // ends is what the kernel knows of a pod's interface.
 type ends struct {
 	host   netlink.Link // this side of the veth
+	mac    string       // of the pod's side
 	cookie uint64       // of the pod's network namespace
+	nsid   int32        // the same, as this namespace knows it
 }
 
 // findEnds looks from inside the pod: the kernel names the peer of a veth, so the
@@ -60,11 +63,15 @@ func findEnds(netnsPath, ifName string) (ends, error) {
 	if at := e.host.Attrs(); e.host.Type() != "veth" || at.ParentIndex != inside.Attrs().Index || at.NetNsID != id {
 		return ends{}, invalid("interface %s has no host-side interface here: its peer is elsewhere", ifName)
 	}
+	e.mac, e.nsid = inside.Attrs().HardwareAddr.String(), int32(id)
 	return e, nil
 }
 
 // kind names an interface that has no side on the host.
 func kind(l netlink.Link) string {
+	if l.Attrs().Flags&net.FlagLoopback != 0 {
+		return "the loopback interface"
+	}
 	if l.Type() == "device" {
 		return "a device of its own (SR-IOV or host-device)"
 	}

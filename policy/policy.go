@@ -86,11 +86,53 @@ type Namespace struct {
 // Pod is what policies see of a pod, here or elsewhere.
 type Pod struct {
 	PodKey
-	UID         string
-	Labels      map[string]string
-	IPs         []netip.Addr // unmapped; empty until known
-	Node        string
-	HostNetwork bool // neither selected by policies nor reached as a pod
+	UID            string
+	Labels         map[string]string
+	IPs            []netip.Addr // unmapped; empty until known
+	Node           string
+	HostNetwork    bool   // neither selected by policies nor reached as a pod
+	ServiceAccount string // "default" if the manifest names none
+	Ports          []ContainerPort
+}
+
+// ContainerPort is a named port of a pod: what a rule's port name means there.
+type ContainerPort struct {
+	Name     string
+	Protocol Protocol
+	Number   uint16
+}
+
+// Node is a node of the cluster. Policies reach host-network pods as their node.
+type Node struct {
+	Name     string
+	Labels   map[string]string
+	IPs      []netip.Addr   // of status.addresses; unmapped
+	PodCIDRs []netip.Prefix // masked
+}
+
+// ObjectKey names a namespaced object that is not a pod.
+type ObjectKey struct{ Namespace, Name string }
+
+// Service is what policies see of a Service.
+type Service struct {
+	ObjectKey
+	Selector map[string]string // empty: its EndpointSlices alone say what is behind it
+	IPs      []netip.Addr      // cluster, external and load balancer addresses; unmapped
+	Ports    []ServicePort
+}
+
+// ServicePort is a port of a Service.
+type ServicePort struct {
+	Protocol Protocol
+	Number   uint16
+	NodePort uint16 // 0: none
+}
+
+// EndpointSlice is some of the addresses behind a Service, ready or not.
+type EndpointSlice struct {
+	ObjectKey
+	Service string // in the same namespace
+	IPs     []netip.Addr
 }
 
 // Operator is a label selector operator.
@@ -147,10 +189,13 @@ const (
 	SCTP        Protocol = 132
 )
 
-// Port is one entry of a rule's ports. Number 0 means every port of the protocol.
+// Port is one entry of a rule's ports: one protocol's ports Number to End, or all
+// of them, or the container port named Name of the destination pod.
 type Port struct {
-	Protocol Protocol
-	Number   uint16
+	Protocol Protocol // with a Name, AnyProtocol is that of the container port
+	Number   uint16   // 0: every port of the protocol, or see Name
+	End      uint16   // 0: Number alone; else above Number
+	Name     string   // Number and End are 0
 }
 
 // IPBlock is a CIDR less its exceptions, all masked.
@@ -159,13 +204,42 @@ type IPBlock struct {
 	Except []netip.Prefix
 }
 
-// Peer is one entry of a rule's from or to: an IPBlock, or selectors. A pod
-// matches if Namespaces selects its namespace (nil: the namespace is the
-// policy's own) and Pods selects it (nil: every pod).
+// Entity is a well-known peer.
+type Entity string
+
+// The entities. Node is every node's addresses, KubeAPIServer the addresses behind
+// the Service default/kubernetes, World every address that is none of a pod's, a
+// node's or a Service's, nor inside a node's PodCIDRs.
+const (
+	KubeAPIServer Entity = "KubeAPIServer"
+	EntityNode    Entity = "Node"
+	World         Entity = "World"
+)
+
+// ServiceAccounts selects pods by the account they run under.
+type ServiceAccounts struct {
+	Namespaces *Selector // nil: the policy's own namespace
+	Names      []string  // empty: every account
+}
+
+// Peer is one entry of a rule's from or to. Exactly one of its groups is set:
+// IPBlock; Namespaces and Pods; ServiceAccounts; Service; Entity; Nodes;
+// DomainNames. Host-network pods are no pods here.
+//
+// Selectors match a pod if Namespaces selects its namespace (nil: the namespace is
+// the policy's own) and Pods selects it (nil: every pod). Service matches the
+// addresses of its EndpointSlices and the pods that its selector selects. Nodes
+// matches the addresses of the nodes that it selects. DomainNames match nothing in
+// this version.
 type Peer struct {
-	IPBlock    *IPBlock
-	Namespaces *Selector
-	Pods       *Selector
+	IPBlock         *IPBlock
+	Namespaces      *Selector
+	Pods            *Selector
+	ServiceAccounts *ServiceAccounts
+	Service         *ObjectKey
+	Entity          Entity
+	Nodes           *Selector
+	DomainNames     []string
 }
 
 // Process names a program by its path inside the container's root, symlinks
@@ -174,13 +248,30 @@ type Process struct {
 	Path string
 }
 
-// Rule is one allow rule. Empty Peers: every peer; empty Ports: every protocol
-// and port; empty Processes: every program. A Rule whose source spelled one of
-// these lists out as a pointer to nothing does not exist in the standard APIs.
+// RuleAction is what a ClusterNetworkPolicy's rule does with what it matches.
+type RuleAction string
+
+// Accept and Deny are final; Pass goes on with the next tier.
+const (
+	Accept RuleAction = "Accept"
+	Deny   RuleAction = "Deny"
+	Pass   RuleAction = "Pass"
+)
+
+// Rule is one rule. Empty Peers: every peer; empty Ports: every protocol and port;
+// empty Processes: every program (of the pod: on ingress the one that listens). A
+// Rule whose source spelled one of these lists out as a pointer to nothing does
+// not exist in the standard APIs.
 type Rule struct {
 	Peers     []Peer
 	Ports     []Port
 	Processes []Process
+	// Action of a ClusterNetworkPolicy's rule; other kinds only allow, and leave
+	// it empty.
+	Action RuleAction
+	// Unknown says that one of a ClusterNetworkPolicy's peers has no field that we
+	// know. Then an Accept rule matches nothing, any other denies everything.
+	Unknown bool
 }
 
 // NetworkPolicy is networking.k8s.io/v1 NetworkPolicy after defaulting: Isolates
@@ -190,6 +281,28 @@ type NetworkPolicy struct {
 	Pods            Selector
 	Isolates        [2]bool // by Direction
 	Rules           [2][]Rule
+}
+
+// Tier is where a ClusterNetworkPolicy stands: before or after the namespaced kinds.
+type Tier string
+
+// The tiers. Baseline is asked where neither a NetworkPolicy nor a WorkloadPolicy
+// isolates the pod in the flow's direction.
+const (
+	Admin    Tier = "Admin"
+	Baseline Tier = "Baseline"
+)
+
+// ClusterNetworkPolicy is policy.networking.k8s.io/v1alpha2 ClusterNetworkPolicy.
+// In a tier, the first rule that matches decides, by priority (lowest first),
+// policy name and index.
+type ClusterNetworkPolicy struct {
+	Name       string
+	Tier       Tier
+	Priority   int // 0 to 1000
+	Namespaces Selector
+	Pods       Selector
+	Rules      [2][]Rule // by Direction
 }
 
 // Mode of a WorkloadPolicy.
@@ -231,31 +344,49 @@ type EscalationRule struct {
 	Action  Action
 }
 
-// WorkloadPolicy is sluice.dev/v1alpha1 WorkloadPolicy after defaulting.
+// WorkloadPolicy is sluice.dev/v1alpha1 WorkloadPolicy or ClusterWorkloadPolicy
+// after defaulting. The latter has no Namespace, but Namespaces, and its peers
+// name their namespaces themselves.
 type WorkloadPolicy struct {
 	Namespace, Name string
+	Namespaces      *Selector // of a ClusterWorkloadPolicy; else nil
 	Pods            Selector
 	Mode            Mode
 	DenyResponse    DenyResponse
-	Isolates        [2]bool // by Direction; only Egress in this version
+	Isolates        [2]bool // by Direction
 	Rules           [2][]Rule
 	Escalation      []EscalationRule
+	// AllowedSources are CIDRs that the pods may use as source besides their own
+	// addresses; only a ClusterWorkloadPolicy in Enforce mode grants them.
+	AllowedSources []netip.Prefix
 }
 
 // Ref names the policy.
 func (p *NetworkPolicy) Ref() Ref { return Ref{KindNetworkPolicy, p.Namespace, p.Name} }
 
 // Ref names the policy.
-func (p *WorkloadPolicy) Ref() Ref { return Ref{KindWorkloadPolicy, p.Namespace, p.Name} }
+func (p *ClusterNetworkPolicy) Ref() Ref { return Ref{Kind: KindClusterNetworkPolicy, Name: p.Name} }
+
+// Ref names the policy.
+func (p *WorkloadPolicy) Ref() Ref {
+	if p.Namespaces != nil {
+		return Ref{Kind: KindClusterWorkloadPolicy, Name: p.Name}
+	}
+	return Ref{KindWorkloadPolicy, p.Namespace, p.Name}
+}
 
 // Cluster is a snapshot of everything that verdicts depend on. Pods of this node
 // stand in Pods like those elsewhere. A namespace that no object describes has
 // only its kubernetes.io/metadata.name label.
 type Cluster struct {
-	Namespaces       map[string]Namespace
-	Pods             map[PodKey]Pod
-	NetworkPolicies  []*NetworkPolicy
-	WorkloadPolicies []*WorkloadPolicy
+	Namespaces             map[string]Namespace
+	Pods                   map[PodKey]Pod
+	Nodes                  map[string]Node
+	Services               map[ObjectKey]Service
+	EndpointSlices         map[ObjectKey]EndpointSlice
+	ClusterNetworkPolicies []*ClusterNetworkPolicy
+	NetworkPolicies        []*NetworkPolicy
+	WorkloadPolicies       []*WorkloadPolicy // ClusterWorkloadPolicies too
 }
 
 // Flow is a question to a Cluster: may Pod, in Direction, talk to Peer?
@@ -265,7 +396,7 @@ type Flow struct {
 	Peer      netip.Addr
 	Protocol  Protocol
 	Port      uint16 // the destination's; 0 for protocols without ports
-	Process   string // resolved path of the pod's program; "" if unknown
+	Process   string // resolved path of the pod's program, on ingress the listening one; "" if unknown
 }
 
 // Reason says why a verdict is what it is.
@@ -273,7 +404,7 @@ type Reason string
 
 // The reasons that policies give. The datapath has more (see bpf/state).
 const (
-	ReasonPolicy      Reason = "policy"       // a rule allows it
+	ReasonPolicy      Reason = "policy"       // a rule allows it, or a ClusterNetworkPolicy's denies it
 	ReasonDefaultDeny Reason = "default-deny" // isolated, and no rule allows it
 	ReasonNoPolicy    Reason = "no-policy"    // not isolated in this direction
 )
@@ -282,11 +413,16 @@ const (
 type Verdict struct {
 	Allowed bool
 	Reason  Reason
-	// Rule allows the flow when Reason is ReasonPolicy: the WorkloadPolicy's if
-	// one isolates the pod in this direction, else the NetworkPolicy's. Of several
-	// rules the one named is the first by policy namespace, policy name and index,
-	// with rules for particular processes before rules for every process.
+	// Rule decides the flow when Reason is ReasonPolicy: a ClusterNetworkPolicy's
+	// that accepts or denies, else the WorkloadPolicy's if one isolates the pod in
+	// this direction, else the NetworkPolicy's. Of several allow rules the one named
+	// is the first by policy kind, namespace, name and index, with rules for
+	// particular processes before rules for every process.
 	Rule RuleRef
+	// Kind says, when Reason is ReasonDefaultDeny, which policies do not allow the
+	// flow: KindWorkloadPolicy (ClusterWorkloadPolicies with it) where these isolate
+	// the pod and none of them allows it, else KindNetworkPolicy.
+	Kind Kind
 	// Errno is true for a denial that the process sees as EPERM: a WorkloadPolicy
 	// with denyResponse Errno isolates the pod and none of the WorkloadPolicies
 	// allows the flow.

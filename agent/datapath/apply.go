@@ -14,7 +14,7 @@ import (
 // tables are the maps whose writer is the agent.
 type tables struct {
 	rulesets  table[uint32, state.RawRuleset]
-	edges     table[state.RawEdge, uint32]
+	edges     table[state.RawEdge, state.RawPortSet]
 	ports     table[state.RawPortKey, state.RawGrant]
 	processes table[state.RawProcessKey, uint32]
 	peers     table[state.RawAddr, uint32]
@@ -22,13 +22,18 @@ type tables struct {
 	paths     table[state.RawPathKey, uint32]
 	programs  table[state.RawProgram, uint32]
 	resolved  table[uint64, uint32]
+	sources   table[state.RawSource, uint32]
+	services  table[state.RawAddr, uint32]
+	nodePorts table[state.RawNodePort, uint32]
+	nodeAddrs table[state.RawAddr, uint32]
 }
 
 func (t *tables) open(s *state.State) error {
 	return errors.Join(
 		t.rulesets.open(s.Rulesets), t.edges.open(s.Edges), t.ports.open(s.Ports), t.processes.open(s.Processes),
 		t.peers.open(s.Peers), t.prefixes.open(s.Prefixes), t.paths.open(s.Paths),
-		t.programs.open(s.Programs), t.resolved.open(s.Resolved))
+		t.programs.open(s.Programs), t.resolved.open(s.Resolved), t.sources.open(s.Sources),
+		t.services.open(s.Services), t.nodePorts.open(s.NodePorts), t.nodeAddrs.open(s.NodeAddrs))
 }
 
 // refused counts, by map, the entries that found no room since the agent started.
@@ -38,7 +43,9 @@ func (t *tables) refused() map[string]uint64 {
 		state.RawMapPorts: t.ports.refused.Load(), state.RawMapProcesses: t.processes.refused.Load(),
 		state.RawMapPeers: t.peers.refused.Load(), state.RawMapPrefixes: t.prefixes.refused.Load(),
 		state.RawMapPaths: t.paths.refused.Load(), state.RawMapPrograms: t.programs.refused.Load(),
-		state.RawMapResolved: t.resolved.refused.Load(),
+		state.RawMapResolved: t.resolved.refused.Load(), state.RawMapSources: t.sources.refused.Load(),
+		state.RawMapServices: t.services.refused.Load(), state.RawMapNodePorts: t.nodePorts.refused.Load(),
+		state.RawMapNodeAddrs: t.nodeAddrs.refused.Load(),
 	}
 }
 
@@ -49,6 +56,12 @@ type Desired struct {
 	Files map[File]uint32                // program id of each file that a rule names
 	// Containers whose Files are complete.
 	Containers []uint64
+	// Sources are the CIDRs that pods, by their id, may use as source addresses.
+	Sources map[uint32][]netip.Prefix
+	// NodeAddrs are this node's own addresses.
+	NodeAddrs []netip.Addr
+	// Deferring are the pods, by slot, whose flows are seen after DNAT too.
+	Deferring map[uint32]uint32
 }
 
 // File is a file as seen in one container, by its cgroup id.
@@ -61,7 +74,7 @@ type File struct {
 // raw is Desired in the maps' own terms.
 type raw struct {
 	rulesets  map[uint32]state.RawRuleset
-	edges     map[state.RawEdge]uint32
+	edges     map[state.RawEdge]state.RawPortSet
 	ports     map[state.RawPortKey]state.RawGrant
 	processes map[state.RawProcessKey]uint32
 	peers     map[state.RawAddr]uint32
@@ -69,6 +82,10 @@ type raw struct {
 	paths     map[state.RawPathKey]uint32
 	programs  map[state.RawProgram]uint32
 	resolved  map[uint64]uint32
+	sources   map[state.RawSource]uint32
+	services  map[state.RawAddr]uint32
+	nodePorts map[state.RawNodePort]uint32
+	nodeAddrs map[state.RawAddr]uint32
 }
 
 // Apply brings the kernel to d. First everything new is entered, which no pod
@@ -91,7 +108,16 @@ func (d *Datapath) Apply(want Desired) error {
 		func() error { return t.paths.add(r.paths) },
 		func() error { return t.programs.add(r.programs) },
 		func() error { return t.resolved.add(r.resolved) },
+		func() error { return t.sources.add(r.sources) },
+		func() error { return t.services.add(r.services) },
+		func() error { return t.nodePorts.add(r.nodePorts) },
+		func() error { return t.nodeAddrs.add(r.nodeAddrs) },
 		func() error { return d.assign(want.Rules) },
+		func() error { return d.deferFor(want.Deferring) },
+		func() error { return t.sources.prune(r.sources) },
+		func() error { return t.services.prune(r.services) },
+		func() error { return t.nodePorts.prune(r.nodePorts) },
+		func() error { return t.nodeAddrs.prune(r.nodeAddrs) },
 		func() error { return t.rulesets.prune(r.rulesets) },
 		func() error { return t.edges.prune(r.edges) },
 		func() error { return t.ports.prune(r.ports) },
@@ -160,7 +186,7 @@ func lower(want Desired) raw {
 	img := want.Image
 	r := raw{
 		rulesets:  make(map[uint32]state.RawRuleset, len(img.RuleSets)),
-		edges:     make(map[state.RawEdge]uint32, len(img.Edges)),
+		edges:     make(map[state.RawEdge]state.RawPortSet, len(img.Edges)),
 		ports:     make(map[state.RawPortKey]state.RawGrant, len(img.Ports)),
 		processes: make(map[state.RawProcessKey]uint32, len(img.Processes)),
 		peers:     make(map[state.RawAddr]uint32, len(img.Peers)),
@@ -168,15 +194,21 @@ func lower(want Desired) raw {
 		paths:     make(map[state.RawPathKey]uint32, len(img.Paths)),
 		programs:  make(map[state.RawProgram]uint32, len(want.Files)),
 		resolved:  make(map[uint64]uint32, len(want.Containers)),
+		sources:   make(map[state.RawSource]uint32),
+		services:  make(map[state.RawAddr]uint32, len(img.Services)),
+		nodePorts: make(map[state.RawNodePort]uint32, len(img.NodePorts)),
+		nodeAddrs: make(map[state.RawAddr]uint32, len(want.NodeAddrs)),
 	}
+	lowerReach(want, &r)
 	for id, rs := range img.RuleSets {
 		r.rulesets[id] = lowerRuleSet(rs)
 	}
 	for e, set := range img.Edges {
-		r.edges[state.RawEdge{Ruleset: e.RuleSet, Class: e.Class, Direction: uint8(e.Direction), Layer: uint8(e.Layer)}] = set
+		r.edges[state.RawEdge{Ruleset: e.RuleSet, Class: e.Class, Direction: uint8(e.Direction), Layer: uint8(e.Layer)}] = state.RawPortSet{Id: set.ID, Lengths: set.Lengths}
 	}
 	for k, g := range img.Ports {
-		r.ports[state.RawPortKey{Set: k.Set, Protocol: uint8(k.Protocol), Port: k.Port}] = state.RawGrant{Rule: g.Rule, Processes: g.Processes}
+		r.ports[state.RawPortKey{Set: k.Set, Protocol: uint8(k.Protocol), Bits: k.Bits, Port: k.Port}] =
+			state.RawGrant{Rule: g.Rule, Processes: g.Processes, Outcome: uint8(g.Verdict)}
 	}
 	for k, rule := range img.Processes {
 		r.processes[state.RawProcessKey{Set: k.Set, Program: k.Program}] = rule
@@ -208,10 +240,11 @@ func lowerRuleSet(rs compile.RuleSet) state.RawRuleset {
 		PrivilegesRule: rs.PrivilegesRule,
 		Audit:          rs.Audit,
 	}
-	for dir := range rs.Isolated {
-		for layer := range rs.Isolated[dir] {
-			out.AnyPeer[dir*2+layer] = rs.AnyPeer[dir][layer]
-			out.Isolated[dir*2+layer] = flag(rs.Isolated[dir][layer])
+	for dir := range rs.Active {
+		for layer, set := range rs.AnyPeer[dir] {
+			at := dir*compile.Layers + layer
+			out.AnyPeer[at] = state.RawPortSet{Id: set.ID, Lengths: set.Lengths}
+			out.Active[at] = flag(rs.Active[dir][layer])
 		}
 		out.ErrnoResponse[dir] = flag(rs.Errno[dir])
 	}

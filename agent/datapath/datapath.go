@@ -12,10 +12,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/sluice-io/sluice/bpf/cred"
 	"github.com/sluice-io/sluice/bpf/door"
 	"github.com/sluice-io/sluice/bpf/gate"
+	"github.com/sluice-io/sluice/bpf/nat"
 	"github.com/sluice-io/sluice/bpf/process"
 	"github.com/sluice-io/sluice/bpf/sock"
 	"github.com/sluice-io/sluice/bpf/state"
@@ -27,9 +29,13 @@ var ErrNoFit = errors.New("does not fit into the kernel's maps")
 
 // Config says where the instance lives and how large its maps are.
 type Config struct {
-	BPFFS string // pin folder; a bpf filesystem is mounted there if there is none
-	Sizes state.Sizes
-	Flows door.Config
+	BPFFS        string // pin folder; a bpf filesystem is mounted there if there is none
+	Sizes        state.Sizes
+	Flows        door.Config
+	AntiSpoofing AntiSpoofing
+	Keep         bool // established connections outlive a change of rules
+	// NoNetfilter leaves the point after DNAT out.
+	NoNetfilter bool
 	// NoScripts leaves the program out that tells scripts from their interpreters.
 	NoScripts bool
 }
@@ -40,6 +46,9 @@ type Config struct {
 type Datapath struct {
 	state     *state.State
 	tables    tables
+	deferring map[uint32]uint32 // slots, and the pods in them, whose flows may be deferred
+	node      sync.Mutex
+	noNat     error              // why there is no point after DNAT; nil: there is
 	noScripts error              // why scripts cannot be told; nil: they can
 	sync      chan chan struct{} // asks the watcher for a round at once
 }
@@ -56,28 +65,46 @@ func Open(c Config) (*Datapath, error) {
 	}
 	d := &Datapath{state: s, sync: make(chan chan struct{})}
 	for _, install := range []func() error{
-		func() error { return describeNode(s) },
+		func() error { return d.describe(c) },
 		func() error { return process.Install(s) },
 		func() error { return sock.Install(s, c.Flows) },
 		func() error { return door.Install(s, c.Flows) },
 		func() error { return d.tables.open(s) },
+		d.readDeferring,
 	} {
 		if err := install(); err != nil {
 			s.Close()
 			return nil, err
 		}
 	}
-	d.noScripts = errors.New("switched off by --disable")
-	if !c.NoScripts {
-		d.noScripts = process.InstallScript(s)
-	}
-	if d.noScripts != nil {
-		if err := process.RemoveScript(s.Dir); err != nil {
-			s.Close()
-			return nil, err
-		}
+	if err := d.installOptional(c); err != nil {
+		s.Close()
+		return nil, err
 	}
 	return d, nil
+}
+
+var errSwitchedOff = errors.New("switched off by --disable")
+
+// installOptional installs what a kernel may not have and a user may not want; what
+// a former agent has left of it goes.
+func (d *Datapath) installOptional(c Config) error {
+	d.noScripts, d.noNat = errSwitchedOff, errSwitchedOff
+	if !c.NoScripts {
+		d.noScripts = process.InstallScript(d.state)
+	}
+	if !c.NoNetfilter {
+		d.noNat = nat.Install(d.state, c.Flows)
+	}
+	var errs []error
+	if d.noScripts != nil {
+		errs = append(errs, process.RemoveScript(d.state.Dir))
+	}
+	if d.noNat != nil {
+		// First nothing is deferred any more.
+		errs = append(errs, d.deferFor(nil), nat.Remove(d.state.Dir))
+	}
+	return errors.Join(errs...)
 }
 
 // State gives the maps, for registering pods.

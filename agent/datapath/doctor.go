@@ -12,6 +12,7 @@ import (
 
 	"github.com/sluice-io/sluice/bpf/cred"
 	"github.com/sluice-io/sluice/bpf/door"
+	"github.com/sluice-io/sluice/bpf/nat"
 	"github.com/sluice-io/sluice/bpf/process"
 	"github.com/sluice-io/sluice/bpf/sock"
 	"github.com/sluice-io/sluice/bpf/state"
@@ -54,9 +55,9 @@ func Probe() []Capability {
 			Without: "a script matches no process rule",
 			Err:     load(func() (*ebpf.Collection, error) { return process.LoadScript(s) }),
 		}, {
-			Name: "netfilter", Switch: "netfilter", Gives: "judging after DNAT (not used by this version)",
-			Without: "addresses are judged as they were dialled",
-			Err:     try(ebpf.ProgramSpec{Type: ebpf.Netfilter, AttachType: ebpf.AttachNetfilter}, 1),
+			Name: "netfilter", Switch: "netfilter", Gives: "a Service is judged by the backend that is chosen",
+			Without: "addresses are judged as they were dialled: a Service is denied where its own address is",
+			Err:     load(func() (*ebpf.Collection, error) { return nat.Load(s, door.Config{}) }),
 		}, {
 			Name: "BPF LSM", Switch: "lsm", Gives: "full tier: acts are prevented (not used by this version)",
 			Without: "no-LSM tier: gains of privilege are killed, not prevented",

@@ -214,6 +214,9 @@ func (e *Engine) enforce(img *compile.Image) error {
 	}
 	files, containers := e.files.programs(img.Programs)
 	want := datapath.Desired{Image: img, Rules: e.assignments(img), Files: files, Containers: containers}
+	if err := e.reach(img, &want); err != nil {
+		return err
+	}
 	if err := e.dp.Apply(want); err != nil {
 		return err
 	}

@@ -26,13 +26,20 @@ func (u *unfit) without(c *policy.Cluster) *policy.Cluster {
 		return c
 	}
 	out := *c
-	out.NetworkPolicies = slices.DeleteFunc(slices.Clone(c.NetworkPolicies), func(p *policy.NetworkPolicy) bool {
-		return u.policies[p.Ref()] != nil
-	})
-	out.WorkloadPolicies = slices.DeleteFunc(slices.Clone(c.WorkloadPolicies), func(p *policy.WorkloadPolicy) bool {
-		return u.policies[p.Ref()] != nil
-	})
+	out.ClusterNetworkPolicies = fitting(u, c.ClusterNetworkPolicies)
+	out.NetworkPolicies = fitting(u, c.NetworkPolicies)
+	out.WorkloadPolicies = fitting(u, c.WorkloadPolicies)
 	return &out
+}
+
+// object is a policy of any kind.
+type object interface {
+	comparable
+	Ref() policy.Ref
+}
+
+func fitting[P object](u *unfit, list []P) []P {
+	return slices.DeleteFunc(slices.Clone(list), func(p P) bool { return u.policies[p.Ref()] != nil })
 }
 
 // Follow brings the objects of c into force as far as they fit: a policy that does
@@ -113,14 +120,17 @@ func (e *Engine) selection(c *policy.Cluster) (map[policy.PodKey][]policy.Ref, e
 
 // changed lists the policies of c that are not in force as they stand there.
 func (e *Engine) changed(c *policy.Cluster) []policy.Ref {
+	return slices.Concat(
+		others(e.cluster.ClusterNetworkPolicies, c.ClusterNetworkPolicies),
+		others(e.cluster.NetworkPolicies, c.NetworkPolicies),
+		others(e.cluster.WorkloadPolicies, c.WorkloadPolicies))
+}
+
+// others names what is in list and not in known.
+func others[P object](known, list []P) []policy.Ref {
 	var refs []policy.Ref
-	for _, p := range c.NetworkPolicies {
-		if !slices.Contains(e.cluster.NetworkPolicies, p) {
-			refs = append(refs, p.Ref())
-		}
-	}
-	for _, p := range c.WorkloadPolicies {
-		if !slices.Contains(e.cluster.WorkloadPolicies, p) {
+	for _, p := range list {
+		if !slices.Contains(known, p) {
 			refs = append(refs, p.Ref())
 		}
 	}

@@ -76,7 +76,7 @@ func allow(name string, n int) *policy.NetworkPolicy {
 	p.Pods.Requirements = []policy.Requirement{{Key: "app", Operator: policy.In, Values: []string{name}}}
 	r := policy.Rule{}
 	for i := range n {
-		r.Ports = append(r.Ports, policy.Port{Protocol: policy.TCP, Number: uint16(1000 + i)})
+		r.Ports = append(r.Ports, policy.Port{Protocol: policy.TCP, Number: uint16(1001 + 2*i)}) // no range
 	}
 	p.Rules[policy.Ingress] = []policy.Rule{r}
 	return p

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"maps"
 	"net"
+	"net/netip"
 	"os"
 	"slices"
 	"time"
@@ -28,13 +29,16 @@ type pod struct {
 	realised bool  // its rules came from the agent
 	closed   bool  // a policy that selects it does not fit
 	refused  error // why it has none: it did not fit
+	// undeferred is why its flows to Services are judged as they were dialled.
+	undeferred error
 }
 
 func (p *pod) key() policy.PodKey { return policy.PodKey{Namespace: p.Namespace, Name: p.Name} }
 
 func kernelPod(a *rpc.Attachment) state.Pod {
 	return state.Pod{
-		Slot: a.Slot, ID: a.PodID, IfIndex: uint32(a.HostIfIndex), Cookie: a.Cookie, Addrs: a.IPs, Open: a.Open,
+		Slot: a.Slot, ID: a.PodID, IfIndex: uint32(a.HostIfIndex), MAC: a.HardwareAddr(), NetnsID: a.NetnsID,
+		Cookie: a.Cookie, Addrs: a.IPs, Open: a.Open,
 	}
 }
 
@@ -274,6 +278,32 @@ func (e *Engine) assignments(img *compile.Image) map[uint32]state.RawAssignment 
 		out[p.Slot] = a
 	}
 	return out
+}
+
+// reach fills in what the pods' frames may bear, and whose flows may be judged
+// after DNAT.
+func (e *Engine) reach(img *compile.Image, want *datapath.Desired) error {
+	want.Sources = make(map[uint32][]netip.Prefix)
+	want.Deferring = make(map[uint32]uint32)
+	for _, p := range e.pods {
+		if s := img.Sources[p.key()]; len(s) > 0 {
+			want.Sources[p.PodID] = s
+		}
+	}
+	undeferred := make(map[uint32]bool) // slots with an interface that cannot
+	for _, p := range e.pods {
+		p.undeferred = e.dp.Undeferred(p.HostIfIndex)
+		undeferred[p.Slot] = undeferred[p.Slot] || p.undeferred != nil
+		want.Deferring[p.Slot] = p.PodID
+	}
+	for slot := range undeferred {
+		if undeferred[slot] {
+			delete(want.Deferring, slot)
+		}
+	}
+	var err error
+	want.NodeAddrs, err = datapath.NodeAddrs()
+	return err
 }
 
 func unrealised(p *pod) string {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -29,6 +30,8 @@ type Attachment struct {
 	IPs         []netip.Addr `json:"ips"`
 	Netns       string       `json:"netns"`  // path given at ADD
 	Cookie      uint64       `json:"cookie"` // of the network namespace
+	NetnsID     int32        `json:"netnsID"` // of the namespace, in the node's
+	MAC         string       `json:"mac"`     // of the pod's side
 	HostIf      string       `json:"hostIf"`
 	HostIfIndex int          `json:"hostIfIndex"`
 	Cgroup      string       `json:"cgroup"`   // absolute path, "" if not known at ADD
@@ -37,6 +40,15 @@ type Attachment struct {
 	PodID       uint32       `json:"podID"`    // never reused
 	Open        bool         `json:"open"`     // open, not closed, until realised
 	Created     time.Time    `json:"created"`
+}
+
+// HardwareAddr is MAC; nil if it is not known.
+func (a *Attachment) HardwareAddr() net.HardwareAddr {
+	mac, err := net.ParseMAC(a.MAC)
+	if err != nil {
+		return nil
+	}
+	return mac
 }
 
 // Key names the attachment's record and its pins: bpffs allows no dots.

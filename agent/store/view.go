@@ -61,8 +61,11 @@ func (v *view) sameObjects(o *view) bool {
 
 func (v *view) cluster() *policy.Cluster {
 	c := &policy.Cluster{
-		Namespaces: make(map[string]policy.Namespace),
-		Pods:       make(map[policy.PodKey]policy.Pod),
+		Namespaces:     make(map[string]policy.Namespace),
+		Pods:           make(map[policy.PodKey]policy.Pod),
+		Nodes:          make(map[string]policy.Node),
+		Services:       make(map[policy.ObjectKey]policy.Service),
+		EndpointSlices: make(map[policy.ObjectKey]policy.EndpointSlice),
 	}
 	for _, o := range v.objects {
 		switch value := o.Value.(type) {
@@ -70,13 +73,27 @@ func (v *view) cluster() *policy.Cluster {
 			c.Namespaces[value.Name] = value
 		case policy.Pod:
 			c.Pods[value.PodKey] = value
+		case policy.Node:
+			c.Nodes[value.Name] = value
+		case policy.Service:
+			c.Services[value.ObjectKey] = value
+		case policy.EndpointSlice:
+			c.EndpointSlices[value.ObjectKey] = value
+		case *policy.ClusterNetworkPolicy:
+			c.ClusterNetworkPolicies = append(c.ClusterNetworkPolicies, value)
 		case *policy.NetworkPolicy:
 			c.NetworkPolicies = append(c.NetworkPolicies, value)
 		case *policy.WorkloadPolicy:
 			c.WorkloadPolicies = append(c.WorkloadPolicies, value)
 		}
 	}
-	slices.SortFunc(c.NetworkPolicies, func(a, b *policy.NetworkPolicy) int { return a.Ref().Compare(b.Ref()) })
-	slices.SortFunc(c.WorkloadPolicies, func(a, b *policy.WorkloadPolicy) int { return a.Ref().Compare(b.Ref()) })
+	sortByRef(c.ClusterNetworkPolicies)
+	sortByRef(c.NetworkPolicies)
+	sortByRef(c.WorkloadPolicies)
 	return c
+}
+
+// sortByRef gives equal objects equal Clusters.
+func sortByRef[P interface{ Ref() policy.Ref }](policies []P) {
+	slices.SortFunc(policies, func(a, b P) int { return a.Ref().Compare(b.Ref()) })
 }

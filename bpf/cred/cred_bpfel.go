@@ -21,16 +21,20 @@ const (
 	credMapCgroups     = "cgroups"
 	credMapContainers  = "containers"
 	credMapCounts      = "counts"
+	credMapDeferrals   = "deferrals"
 	credMapDoors       = "doors"
 	credMapDrops       = "drops"
 	credMapEdges       = "edges"
 	credMapEnforceRing = "enforce_ring"
 	credMapFlowRing    = "flow_ring"
 	credMapFlows       = "flows"
+	credMapFragments   = "fragments"
 	credMapFresh       = "fresh"
 	credMapFull        = "full"
 	credMapLost        = "lost"
 	credMapNetnses     = "netnses"
+	credMapNodeAddrs   = "node_addrs"
+	credMapNodePorts   = "node_ports"
 	credMapOddities    = "oddities"
 	credMapOrphans     = "orphans"
 	credMapOwners      = "owners"
@@ -49,7 +53,10 @@ const (
 	credMapRulesets    = "rulesets"
 	credMapScripts     = "scripts"
 	credMapSequence    = "sequence"
+	credMapServices    = "services"
 	credMapSettings    = "settings"
+	credMapSources     = "sources"
+	credMapSpared      = "spared"
 	credMapStamps      = "stamps"
 	credMapThreadCreds = "thread_creds"
 	credMapTotals      = "totals"
@@ -110,16 +117,20 @@ type credMapSpecs struct {
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
+	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
+	NodePorts   *ebpf.MapSpec `ebpf:"node_ports"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
 	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
@@ -138,7 +149,10 @@ type credMapSpecs struct {
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Services    *ebpf.MapSpec `ebpf:"services"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
+	Sources     *ebpf.MapSpec `ebpf:"sources"`
+	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -175,16 +189,20 @@ type credMaps struct {
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
+	Deferrals   *ebpf.Map `ebpf:"deferrals"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
+	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
+	NodePorts   *ebpf.Map `ebpf:"node_ports"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
 	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
@@ -203,7 +221,10 @@ type credMaps struct {
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Services    *ebpf.Map `ebpf:"services"`
 	Settings    *ebpf.Map `ebpf:"settings"`
+	Sources     *ebpf.Map `ebpf:"sources"`
+	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -216,16 +237,20 @@ func (m *credMaps) Close() error {
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
+		m.Deferrals,
 		m.Doors,
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Fragments,
 		m.Fresh,
 		m.Full,
 		m.Lost,
 		m.Netnses,
+		m.NodeAddrs,
+		m.NodePorts,
 		m.Oddities,
 		m.Orphans,
 		m.Owners,
@@ -244,7 +269,10 @@ func (m *credMaps) Close() error {
 		m.Rulesets,
 		m.Scripts,
 		m.Sequence,
+		m.Services,
 		m.Settings,
+		m.Sources,
+		m.Spared,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

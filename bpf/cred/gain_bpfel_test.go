@@ -44,16 +44,20 @@ const (
 	gainMapCgroups     = "cgroups"
 	gainMapContainers  = "containers"
 	gainMapCounts      = "counts"
+	gainMapDeferrals   = "deferrals"
 	gainMapDoors       = "doors"
 	gainMapDrops       = "drops"
 	gainMapEdges       = "edges"
 	gainMapEnforceRing = "enforce_ring"
 	gainMapFlowRing    = "flow_ring"
 	gainMapFlows       = "flows"
+	gainMapFragments   = "fragments"
 	gainMapFresh       = "fresh"
 	gainMapFull        = "full"
 	gainMapLost        = "lost"
 	gainMapNetnses     = "netnses"
+	gainMapNodeAddrs   = "node_addrs"
+	gainMapNodePorts   = "node_ports"
 	gainMapOddities    = "oddities"
 	gainMapOrphans     = "orphans"
 	gainMapOwners      = "owners"
@@ -72,7 +76,10 @@ const (
 	gainMapRulesets    = "rulesets"
 	gainMapScripts     = "scripts"
 	gainMapSequence    = "sequence"
+	gainMapServices    = "services"
 	gainMapSettings    = "settings"
+	gainMapSources     = "sources"
+	gainMapSpared      = "spared"
 	gainMapStamps      = "stamps"
 	gainMapThreadCreds = "thread_creds"
 	gainMapTotals      = "totals"
@@ -134,16 +141,20 @@ type gainMapSpecs struct {
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
+	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
+	NodePorts   *ebpf.MapSpec `ebpf:"node_ports"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
 	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
@@ -162,7 +173,10 @@ type gainMapSpecs struct {
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Services    *ebpf.MapSpec `ebpf:"services"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
+	Sources     *ebpf.MapSpec `ebpf:"sources"`
+	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -200,16 +214,20 @@ type gainMaps struct {
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
+	Deferrals   *ebpf.Map `ebpf:"deferrals"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
+	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
+	NodePorts   *ebpf.Map `ebpf:"node_ports"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
 	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
@@ -228,7 +246,10 @@ type gainMaps struct {
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Services    *ebpf.Map `ebpf:"services"`
 	Settings    *ebpf.Map `ebpf:"settings"`
+	Sources     *ebpf.Map `ebpf:"sources"`
+	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -241,16 +262,20 @@ func (m *gainMaps) Close() error {
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
+		m.Deferrals,
 		m.Doors,
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Fragments,
 		m.Fresh,
 		m.Full,
 		m.Lost,
 		m.Netnses,
+		m.NodeAddrs,
+		m.NodePorts,
 		m.Oddities,
 		m.Orphans,
 		m.Owners,
@@ -269,7 +294,10 @@ func (m *gainMaps) Close() error {
 		m.Rulesets,
 		m.Scripts,
 		m.Sequence,
+		m.Services,
 		m.Settings,
+		m.Sources,
+		m.Spared,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

@@ -9,30 +9,8 @@
  * Fails closed where a policy isolates the direction, open elsewhere; what it
  * allows is TCX_NEXT, so that other programs on the hook keep their say.
  */
-#include "flow.h"
-
-enum odd { ODD_FRAGMENT, ODD_MALFORMED, ODD_OTHER, ODD_UNTRACKED };
-
-/* The pod behind this door and what is known of the frame's flow. */
-struct visit {
-	struct frame frame;
-	__u64 now;
-	struct assignment rules;
-	struct flow_key key;
-	__u32 slot;
-	__u32 len;
-	__u8 direction;
-	__u8 _pad[3];
-};
-
-/* A flow in the making, too large for the stack. The hooks run with bottom halves off. */
-ARRAY(drafts, BPF_MAP_TYPE_PERCPU_ARRAY, struct flow, 1);
-
-static __always_inline int drop(__u8 reason)
-{
-	count(&drops, reason);
-	return TCX_DROP;
-}
+#include "conntrack.h"
+#include "visit.h"
 
 static __always_inline bool opens(const struct frame *f)
 {
@@ -98,7 +76,7 @@ static __always_inline bool read_stamp(struct __sk_buff *skb, struct stamp *s)
 enum { MISS = -2 };
 
 /* The verdict that the table holds for this frame, MISS if it must be judged. */
-static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const struct frame *f, __u64 now,
+static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const struct frame *f, __u64 now, __u64 mac,
 				 __u8 direction)
 {
 	__u32 slot = flow->slot;
@@ -108,13 +86,16 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 		return MISS;
 	if (flow->cookie && direction == EGRESS && !bare(f) && bpf_get_socket_cookie(skb) != flow->cookie)
 		return MISS;
+	if (direction == EGRESS && flow->mac && flow->mac != mac)
+		return MISS;
 	if (flow->verdict == VERDICT_DENIED) {
-		if (direction != flow->direction && (flow->reason != REASON_RECHECK || opens(f)))
+		if (direction != flow->direction && (flow->reason != REASON_RECHECK || opens(f)) && enforcing())
 			return MISS;
 		account(flow, now, skb->len, direction);
 		return drop(flow->reason);
 	}
-	if (opens(f) && flow->state == FLOW_CLOSING)
+	/* A connection anew, or from the other end: two ends may open one at a time. */
+	if (opens(f) && (flow->state == FLOW_CLOSING || (flow->state == FLOW_OPEN && direction != flow->direction)))
 		return MISS;
 	follow(flow, f, direction); /* where the quota is full it stays half open */
 	lengthen(flow, f->protocol);
@@ -122,19 +103,7 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 	    read_stamp(skb, &flow->process))
 		flow->flags |= FLOW_NAMED;
 	account(flow, now, skb->len, direction);
-	return TCX_NEXT;
-}
-
-/* Is the pod's side of the frame an address of this pod? */
-static __always_inline bool own(const struct visit *v)
-{
-	__u32 *slot = bpf_map_lookup_elem(&owners, &v->key.pod);
-
-	if (slot && *slot == v->slot)
-		return true;
-	if (is_link_local(&v->key.pod))
-		return true;
-	return v->direction == EGRESS ? is_unspecified(&v->key.pod) : is_multicast(&v->key.pod);
+	return pass(skb, direction, slot, flow->flags);
 }
 
 /* An ICMP error passes if it speaks of a flow that passes. */
@@ -170,8 +139,7 @@ static __always_inline bool isolated(struct assignment r, __u8 direction)
 	if (id == RULESET_OPEN)
 		return false;
 	rs = bpf_map_lookup_elem(&rulesets, &id);
-	direction = (direction & 1) * LAYERS;
-	return !rs || rs->isolated[direction + LAYER_NETWORK] || rs->isolated[direction + LAYER_WORKLOAD];
+	return !rs || *(__u32 *)&rs->active[(direction & 1) * LAYERS];
 }
 
 /* A frame without ports or addresses to judge by. */
@@ -183,6 +151,30 @@ static __always_inline int odd(const struct visit *v, enum odd what, __u8 reason
 	return TCX_NEXT;
 }
 
+/* Is this to a Service, whose backend is chosen later and judged then? */
+static __always_inline bool defers(const struct visit *v)
+{
+	struct node_port port = { .port = bpf_ntohs(v->key.peer_port), .protocol = v->key.protocol };
+	__u32 slot = v->slot, *pod = bpf_map_lookup_elem(&deferrals, &slot);
+
+	if (!pod || *pod != v->rules.pod || v->rules.ruleset == RULESET_CLOSED || !isolated(v->rules, EGRESS))
+		return false;
+	if (bpf_map_lookup_elem(&services, &v->key.peer))
+		return true;
+	return bpf_map_lookup_elem(&node_addrs, &v->key.peer) && bpf_map_lookup_elem(&node_ports, &port);
+}
+
+/* The address that began a flow towards the pod, if SNAT hides it behind the peer's. */
+static __always_inline bool client_of(struct __sk_buff *skb, struct addr *a)
+{
+	struct nf_conn *ct = conntrack_of(cast(bpf_cast_to_kern_ctx(skb), struct sk_buff));
+
+	if (!ct || !(ct->status & IPS_SRC_NAT))
+		return false;
+	read_addr(a, &ct->tuplehash[0].tuple.src.u3, ct->tuplehash[0].tuple.src.l3num);
+	return true;
+}
+
 /* Fills in what judging says of a flow; its direction and process are set. True if
    the process mattered. */
 static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v, struct flow *flow)
@@ -190,28 +182,41 @@ static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v,
 	struct question q = {
 		.peer = v->key.peer,
 		.rules = v->rules,
-		.layers = BOTH_LAYERS,
+		.layers = ALL_LAYERS,
 		.protocol = v->key.protocol,
 		.direction = flow->direction,
 		.port = bpf_ntohs(flow->direction == EGRESS ? v->key.peer_port : v->key.pod_port),
 	};
 	struct answer a = {};
 
+	if (flow->direction == EGRESS && defers(v)) {
+		flow->verdict = VERDICT_ALLOWED;
+		flow->reason = REASON_NO_POLICY;
+		flow->flags |= FLOW_DEFERRED;
+		flow->rule = 0;
+		flow->cookie = v->direction == EGRESS ? bpf_get_socket_cookie(skb) : 0;
+		return true;
+	}
+	flow->flags &= ~FLOW_DEFERRED;
+	if (flow->direction == INGRESS && v->direction == INGRESS && client_of(skb, &q.peer))
+		flow->behind.addr = q.peer;
 	if (q.protocol == IPPROTO_ICMP || q.protocol == IPPROTO_ICMP6)
 		q.port = 0;
-	q.program = flow->direction == EGRESS ? program_of(&flow->process.program, flow->process.known) : 0;
+	q.program = program_of(&flow->process.program, flow->process.known);
 	judge(&q, &a);
 	flow->verdict = a.verdict;
 	flow->reason = a.reason;
+	flow->layer = a.layer;
 	flow->rule = a.rule;
-	flow->class = a.class;
-	flow->cookie = a.by_process && v->direction == EGRESS ? bpf_get_socket_cookie(skb) : 0;
-	return a.by_process;
+	flow->cookie =
+	    a.by_process && v->direction == EGRESS && flow->direction == EGRESS ? bpf_get_socket_cookie(skb) : 0;
+	return a.by_process && flow->direction == EGRESS;
 }
 
 static __always_inline void begin(const struct visit *v, struct flow *flow)
 {
 	flow->judged = v->rules;
+	flow->mac = v->own_mac;
 	flow->slot = v->slot;
 	flow->direction = v->direction;
 	flow->start = bpf_ktime_get_boot_ns();
@@ -222,7 +227,7 @@ static __always_inline void begin(const struct visit *v, struct flow *flow)
  * Enters a judged flow, reports it, and gives the frame's verdict. A denial that is
  * not entered is counted as a drop and no more: there may be one for each frame.
  */
-static __always_inline int conclude(const struct visit *v, struct flow *flow, bool keep)
+static __always_inline int conclude(struct __sk_buff *skb, const struct visit *v, struct flow *flow, bool keep)
 {
 	bool denied = flow->verdict == VERDICT_DENIED, kept;
 
@@ -239,13 +244,24 @@ static __always_inline int conclude(const struct visit *v, struct flow *flow, bo
 	if (!kept) {
 		if (flow->reason == REASON_NO_POLICY || flow->reason == REASON_EXEMPT) {
 			count(&oddities, ODD_UNTRACKED);
-			return TCX_NEXT;
+			return pass(skb, v->direction, v->slot, flow->flags);
 		}
 		return drop(REASON_TABLE_FULL);
 	}
+	if (flow->flags & FLOW_DEFERRED) /* counted and told where it is judged */
+		return pass(skb, v->direction, v->slot, flow->flags);
 	total(flow->verdict, flow->direction, flow->reason);
 	emit_flow(&v->key, flow, denied ? PHASE_DENIED : PHASE_NEW);
-	return denied ? drop(flow->reason) : TCX_NEXT;
+	return denied ? drop(flow->reason) : pass(skb, v->direction, v->slot, flow->flags);
+}
+
+/* Do established connections outlive a change of rules? */
+static __always_inline bool keeps(void)
+{
+	__u32 zero = 0;
+	struct node *n = bpf_map_lookup_elem(&settings, &zero);
+
+	return n && n->keep;
 }
 
 /* A flow that the table knows, under rules that have changed since. */
@@ -253,12 +269,13 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 				   struct flow *flow)
 {
 	bool by_process;
+	__u8 flags;
 
 	*flow = *was;
 	flow->judged = v->rules;
-	if (was->reason == REASON_EXEMPT && was->direction == INGRESS) {
+	if ((was->reason == REASON_EXEMPT && was->direction == INGRESS) || (keeps() && was->state == FLOW_OPEN)) {
 		put_flow(&v->key, flow);
-		return TCX_NEXT;
+		return pass(skb, v->direction, v->slot, flow->flags);
 	}
 	if (v->direction == EGRESS && flow->direction == EGRESS &&
 	    (!was->cookie || was->cookie != bpf_get_socket_cookie(skb))) {
@@ -269,7 +286,7 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 	if (flow->verdict == VERDICT_DENIED) {
 		flow->reason = REASON_RECHECK;
 		flow->rule = 0;
-		return conclude(v, flow, true);
+		return conclude(skb, v, flow, true);
 	}
 	if (v->direction != EGRESS) {
 		if (by_process && !was->cookie)
@@ -280,10 +297,11 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 	flow->packets[v->direction & 1] += 1;
 	flow->bytes[v->direction & 1] += v->len;
 	put_flow(&v->key, flow);
+	flags = flow->flags;
 	flow = bpf_map_lookup_elem(&flows, &v->key);
 	if (flow)
 		follow(flow, &v->frame, v->direction);
-	return TCX_NEXT;
+	return pass(skb, v->direction, v->slot, flags);
 }
 
 static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
@@ -301,13 +319,14 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 	if (was && was->verdict != VERDICT_DENIED && !(opens(&v->frame) && was->state == FLOW_CLOSING)) {
 		if (was->judged.ruleset != v->rules.ruleset)
 			return recheck(skb, v, was, flow);
-		keep = false; /* another socket speaks under this flow's name */
+		/* Another socket speaks under this flow's name; the later point is told. */
+		keep = was->flags & FLOW_DEFERRED;
 	}
 	begin(v, flow);
-	if (!own(v)) {
+	if (!own(v) && !tolerated(v)) {
 		flow->verdict = VERDICT_DENIED;
 		flow->reason = REASON_SPOOFED;
-		return conclude(v, flow, keep && v->direction == EGRESS);
+		return conclude(skb, v, flow, keep && v->direction == EGRESS);
 	}
 	if (v->direction == EGRESS && read_stamp(skb, &flow->process))
 		flow->flags |= FLOW_NAMED;
@@ -320,30 +339,24 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 	if (was && was->verdict == VERDICT_DENIED && was->reason == REASON_RECHECK && flow->verdict != VERDICT_DENIED &&
 	    was->direction != v->direction && !opens(&v->frame))
 		return drop(REASON_RECHECK);
-	return conclude(v, flow, keep || flow->verdict != VERDICT_DENIED);
+	return conclude(skb, v, flow, keep || flow->verdict != VERDICT_DENIED);
 }
 
-static __noinline int visit(struct __sk_buff *skb, struct visit *v)
+/* A later fragment goes where its first one went. */
+static __always_inline int follow_first(const struct visit *v)
 {
-	__u32 ifindex = skb->ifindex;
-	__u32 *slot = bpf_map_lookup_elem(&doors, &ifindex);
-	struct assignment *r;
+	return first_passed(v) ? TCX_NEXT : odd(v, ODD_FRAGMENT, REASON_FRAGMENT);
+}
 
-	if (!slot)
-		return drop(REASON_CLOSED);
-	v->slot = *slot;
-	r = bpf_map_lookup_elem(&rules, &v->slot);
-	if (!r)
-		return drop(REASON_CLOSED);
-	*(__u64 *)&v->rules = *(volatile __u64 *)r;
-	set_key(&v->key, &v->frame, ifindex, v->direction);
+static __always_inline int visit_kind(struct __sk_buff *skb, struct visit *v)
+{
 	switch (v->frame.kind) {
 	case KIND_LINK:
-		if (v->frame.protocol && v->direction == EGRESS && !own(v))
-			return drop(REASON_SPOOFED);
-		return TCX_NEXT;
+		return v->direction == INGRESS || honest_link(skb, v) || tolerated(v) ? TCX_NEXT : drop(REASON_SPOOFED);
+	case KIND_SPOOFED:
+		return v->direction == INGRESS && !skb->ingress_ifindex ? TCX_NEXT : drop(REASON_SPOOFED);
 	case KIND_FRAGMENT:
-		return odd(v, ODD_FRAGMENT, REASON_FRAGMENT);
+		return follow_first(v);
 	case KIND_MALFORMED:
 		return odd(v, ODD_MALFORMED, REASON_MALFORMED);
 	case KIND_OTHER:
@@ -355,22 +368,55 @@ static __noinline int visit(struct __sk_buff *skb, struct visit *v)
 	return judge_frame(skb, v);
 }
 
+/* Global, see parse_frame. */
+__noinline int visit(struct __sk_buff *skb, struct visit *v)
+{
+	__u32 ifindex = skb->ifindex;
+	struct doorway *d = bpf_map_lookup_elem(&doors, &ifindex);
+	struct assignment *r;
+
+	if (!d || !v)
+		return drop(REASON_CLOSED);
+	v->slot = d->slot;
+	v->own_mac = d->mac;
+	r = bpf_map_lookup_elem(&rules, &v->slot);
+	if (!r)
+		return drop(REASON_CLOSED);
+	*(__u64 *)&v->rules = *(volatile __u64 *)r;
+	set_key(&v->key, &v->frame, ifindex, v->direction);
+	if (v->direction == EGRESS && v->own_mac && v->mac != v->own_mac && !tolerated(v))
+		return drop(REASON_SPOOFED);
+	return visit_kind(skb, v);
+}
+
+/* What the table or, failing that, the rules say of a frame. */
+static __always_inline int verdict_of(struct __sk_buff *skb, struct visit *v)
+{
+	struct flow *flow;
+	int verdict;
+
+	if (v->frame.kind == KIND_FLOW) {
+		set_key(&v->key, &v->frame, skb->ifindex, v->direction);
+		flow = bpf_map_lookup_elem(&flows, &v->key);
+		verdict = flow ? known(skb, flow, &v->frame, v->now, v->mac, v->direction) : MISS;
+		if (verdict != MISS)
+			return verdict;
+	}
+	return visit(skb, v);
+}
+
 static __always_inline int door(struct __sk_buff *skb, __u8 direction)
 {
 	struct visit v = { .direction = direction, .len = skb->len };
-	struct flow *flow;
 	int verdict;
 
 	parse_frame(skb, &v.frame);
 	v.now = bpf_ktime_get_coarse_ns();
-	if (v.frame.kind == KIND_FLOW) {
-		set_key(&v.key, &v.frame, skb->ifindex, direction);
-		flow = bpf_map_lookup_elem(&flows, &v.key);
-		verdict = flow ? known(skb, flow, &v.frame, v.now, direction) : MISS;
-		if (verdict != MISS)
-			return verdict;
-	}
-	return visit(skb, &v);
+	v.mac = direction == EGRESS ? source_mac(skb) : 0;
+	verdict = verdict_of(skb, &v);
+	if (v.frame.more && v.frame.kind == KIND_FLOW)
+		note_fragment(skb->ifindex, &v, verdict == TCX_NEXT);
+	return verdict;
 }
 
 SEC("tcx/ingress")

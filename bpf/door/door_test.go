@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
@@ -54,14 +55,15 @@ func newFixture(tb testing.TB, c Config) *fixture {
 	f := &fixture{TB: tb, s: s, in: coll.Programs[progIn], out: coll.Programs[progOut]}
 	f.pod = state.Pod{IfIndex: 1, Cookie: 99, Addrs: []netip.Addr{pod4, pod6}}
 	must(tb, s.Register(&f.pod))
-	both := state.RawRuleset{Isolated: [4]uint8{1, 0, 1, 0}}
+	both := state.RawRuleset{Active: [8]uint8{1: 1, 5: 1}}
 	must(tb, s.Rulesets.Put(uint32(restricted), both))
 	must(tb, s.Rulesets.Put(uint32(locked), both))
 	for dir := range uint8(2) {
-		must(tb, s.Edges.Put(state.RawEdge{Ruleset: restricted, Class: friend, Direction: dir}, uint32(40)))
+		must(tb, s.Edges.Put(state.RawEdge{Ruleset: restricted, Class: friend, Direction: dir, Layer: state.LayerNetwork},
+			state.RawPortSet{Id: 40, Lengths: 1 << 16}))
 	}
-	must(tb, s.Ports.Put(state.RawPortKey{Set: 40, Protocol: tcp, Port: 80}, state.RawGrant{Rule: rule}))
-	must(tb, s.Ports.Put(state.RawPortKey{Set: 40, Protocol: udp, Port: 53}, state.RawGrant{Rule: rule}))
+	must(tb, s.Ports.Put(state.RawPortKey{Set: 40, Protocol: tcp, Bits: 16, Port: 80}, state.RawGrant{Rule: rule}))
+	must(tb, s.Ports.Put(state.RawPortKey{Set: 40, Protocol: udp, Bits: 16, Port: 53}, state.RawGrant{Rule: rule}))
 	must(tb, s.Peers.Put(state.AddrKey(friend4), uint32(friend)))
 	must(tb, s.Peers.Put(state.AddrKey(friend6), uint32(friend)))
 	return f
@@ -201,7 +203,7 @@ func TestChangeOfRulesCutsBothWays(t *testing.T) {
 // A cut flow must not come back by the other direction, where nothing isolates.
 func TestCutFlowDoesNotTurnRound(t *testing.T) {
 	f := newFixture(t, Config{})
-	must(t, f.s.Rulesets.Put(uint32(22), state.RawRuleset{Isolated: [4]uint8{0, 0, 1, 0}})) // egress alone
+	must(t, f.s.Rulesets.Put(uint32(22), state.RawRuleset{Active: [8]uint8{5: 1}})) // egress alone
 	f.use(restricted)
 	ask := bpftest.Frame{Src: pod4, Dst: friend4, Protocol: udp, SrcPort: 1000, DstPort: 53}
 	f.want("question", f.leave(ask), true)
@@ -239,7 +241,7 @@ func TestQuotaIsThePodsOwn(t *testing.T) {
 		t.Errorf("%d of 20 SYNs passed, %d drops; want 8 and 12", passed, f.drops("table-full"))
 	}
 	must(t, f.s.Rules.Put(other.Slot, state.RawAssignment{Pod: other.ID, Ruleset: restricted}))
-	must(t, f.s.Doors.Put(uint32(1), other.Slot))
+	must(t, f.s.Doors.Put(uint32(1), state.RawDoorway{Slot: other.Slot}))
 	must(t, f.s.Peers.Put(state.AddrKey(pod4), uint32(friend)))
 	f.want("the other pod", f.leave(syn(friend4, pod4, 5000, 80)), true)
 }
@@ -295,7 +297,7 @@ func TestFlowsEndByThemselves(t *testing.T) {
 	f.want("denied", f.leave(syn(pod4, stranger, 1000, 80)), false)
 	for _, phase := range []uint8{state.PhaseNew, state.PhaseDenied, state.PhaseClosed} {
 		rec := next(t, ring)
-		if got := rec.RawSample[len(rec.RawSample)-5]; got != phase {
+		if got := rec.RawSample[unsafe.Offsetof(state.RawFlowEvent{}.Phase)]; got != phase {
 			t.Errorf("phase = %d, want %d", got, phase)
 		}
 	}

@@ -29,7 +29,7 @@ func TestOddFrames(t *testing.T) {
 		{"IPv4 header length 4", edit(base, func(b []byte) []byte { b[14] = 0x44; return b }), "malformed"},
 		{"version 5", edit(base, func(b []byte) []byte { b[14] = 0x55; return b }), "malformed"},
 		{"unknown ethertype", edit(base, func(b []byte) []byte { b[12], b[13] = 0x88, 0xb5; return b }), "malformed"},
-		{"seven extension headers", chain(t, base6, 7), "malformed"},
+		{"nine extension headers", chain(t, base6, 9), "malformed"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			f := newFixture(t, Config{})
@@ -175,7 +175,7 @@ func TestICMPErrorsGoBackOnly(t *testing.T) {
 // The peer's TCP tries again for long; by then its frames must not open the flow.
 func TestCutConnectionStaysCut(t *testing.T) {
 	f := newFixture(t, Config{DeniedFor: 10 * time.Millisecond})
-	must(t, f.s.Rulesets.Put(uint32(22), state.RawRuleset{Isolated: [4]uint8{0, 0, 1, 0}})) // egress alone
+	must(t, f.s.Rulesets.Put(uint32(22), state.RawRuleset{Active: [8]uint8{5: 1}})) // egress alone
 	f.use(restricted)
 	ask := syn(pod4, friend4, 1000, 80)
 	f.want("question", f.leave(ask), true)

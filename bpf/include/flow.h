@@ -41,6 +41,9 @@ const volatile __u64 ttls[TTLS] = {
 	60 * SECOND, 21600 * SECOND, 10 * SECOND, 30 * SECOND, 120 * SECOND, 60 * SECOND, 30 * SECOND,
 };
 
+/* A flow in the making, too large for the stack. The hooks run with bottom halves off. */
+ARRAY(drafts, BPF_MAP_TYPE_PERCPU_ARRAY, struct flow, 1);
+
 static __always_inline __u32 quota_of(__u8 state)
 {
 	return state == FLOW_HALF ? 0 : state == FLOW_DENIED ? 2 : 1;
@@ -109,26 +112,33 @@ static __always_inline void emit_flow(const struct flow_key *k, const struct flo
 	e->bytes[0] = f->bytes[0];
 	e->bytes[1] = f->bytes[1];
 	e->process = f->process;
+	e->behind = f->behind.addr;
+	e->behind_port = f->behind.port;
 	e->rule = f->rule;
 	e->slot = f->slot;
+	e->ruleset = f->judged.ruleset;
 	e->direction = f->direction;
 	e->verdict = f->verdict;
 	e->reason = f->reason;
+	e->layer = f->layer;
 	e->phase = phase;
+	if (f->verdict == VERDICT_DENIED && !enforcing())
+		e->verdict = VERDICT_AUDIT_DENIED;
 	__builtin_memset(e->_pad, 0, sizeof(e->_pad));
 	submit(&flow_ring, e);
 }
 
 struct harvest {
 	__u64 now;
-	__u32 round;
-	__u32 _pad;
+	__u16 round;
+	__u8 _pad[6];
 };
 
 /* Looks at the flow that waited longest; 1 when all have been looked at. */
 static long reap_one(__u32 i, struct harvest *h)
 {
-	__u32 slot, pod, q, seen;
+	__u32 slot, pod, q;
+	__u16 seen;
 	struct flow_key k;
 	struct flow *f;
 	struct pod *p;
@@ -237,8 +247,8 @@ static __always_inline void lengthen(struct flow *f, __u8 protocol)
 
 static __always_inline void account(struct flow *f, __u64 now, __u32 len, __u8 direction)
 {
-	__sync_fetch_and_add(&f->packets[direction], 1);
-	__sync_fetch_and_add(&f->bytes[direction], len);
+	__sync_fetch_and_add(&f->packets[direction & 1], 1);
+	__sync_fetch_and_add(&f->bytes[direction & 1], len);
 	f->seen = now;
 }
 

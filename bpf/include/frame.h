@@ -26,13 +26,19 @@
 #define ND_SOLICIT 135
 #define ND_ADVERT 136
 #define ND_LAST 137 /* redirect */
-#define MAX_EXTENSIONS 6
+#define ICMP_REDIRECT 5
+#define ND_ROUTER_ADVERT 134
+#define MAX_EXTENSIONS 8
+#define IPPROTO_SHIM6 140
+#define IPPROTO_HIP 139
+#define MF 0x2000 /* more fragments (IPv4) */
 
 enum kind {
 	KIND_FLOW, /* addresses, protocol and ports are known */
 	KIND_LINK, /* ARP, neighbour discovery, multicast listener reports */
 	KIND_ERROR, /* ICMP error; inner_* hold the frame it speaks of */
 	KIND_FRAGMENT, /* not the first: no ports */
+	KIND_SPOOFED, /* what only a router sends */
 	KIND_MALFORMED,
 	KIND_OTHER, /* neither IP nor ARP */
 };
@@ -46,7 +52,11 @@ struct frame {
 	__u8 tcp_flags;
 	__u8 kind;
 	__u8 tcp_words; /* header length in 32-bit words */
-	__u8 _pad[3];
+	__u8 link_type; /* of KIND_LINK: ICMPv6 type; 0: ARP */
+	__u8 more; /* further fragments follow */
+	__u8 _pad;
+	__u32 datagram; /* identification, of a fragment */
+	__u32 offset; /* of a fragment, bytes */
 	__u32 at; /* offset of the next header to read */
 	__u32 end; /* of the IP packet: what follows is padding */
 };
@@ -147,83 +157,110 @@ static __always_inline bool is_link_icmp6(__u8 type)
 	return (type >= ND_FIRST && type <= ND_LAST) || (type >= 130 && type <= 132) || type == 143;
 }
 
-/* Skips extension headers; false: malformed. Sets at, protocol and fragment offset. */
-static __always_inline bool skip_extensions(struct __sk_buff *skb, __u32 *at, __u8 *protocol, __u16 *fragment)
+/* An IP header and its extensions: where to read it, and what it says. */
+struct header {
+	struct addr src, dst;
+	__u32 at; /* in: of the header; out: of what follows it */
+	__u32 end;
+	__u32 datagram; /* identification, of a fragment */
+	__u32 offset; /* of a fragment, bytes */
+	__u8 protocol;
+	__u8 v6;
+	__u8 more; /* further fragments follow */
+	__u8 _pad;
+};
+
+/* Skips extension headers, in any order; false: malformed, or too many of them. */
+static __always_inline bool skip_extensions(struct __sk_buff *skb, struct header *ip)
 {
 	__u8 h[8];
 
 	for (int i = 0; i < MAX_EXTENSIONS; i++) {
-		switch (*protocol) {
+		switch (ip->protocol) {
 		case IPPROTO_HOPOPTS:
 		case IPPROTO_ROUTING:
 		case IPPROTO_DSTOPTS:
-			if (bpf_skb_load_bytes(skb, *at, h, 8))
-				return false;
-			*protocol = h[0];
-			*at += ((__u32)h[1] + 1) * 8;
-			break;
+		case IPPROTO_MH:
+		case IPPROTO_HIP:
+		case IPPROTO_SHIM6:
+		case IPPROTO_AH:
 		case IPPROTO_FRAGMENT:
-			if (bpf_skb_load_bytes(skb, *at, h, 8))
-				return false;
-			*protocol = h[0];
-			*fragment = bpf_ntohs(*(__be16 *)(h + 2)) & 0xfff8;
-			*at += 8;
-			if (*fragment)
-				return true;
 			break;
 		default:
 			return true;
 		}
+		if (bpf_skb_load_bytes(skb, ip->at, h, 8))
+			return false;
+		if (ip->protocol == IPPROTO_FRAGMENT) {
+			ip->offset = bpf_ntohs(*(__be16 *)(h + 2)) & 0xfff8;
+			ip->more = h[3] & 1;
+			ip->datagram = *(__u32 *)(h + 4);
+			ip->at += 8;
+		} else {
+			ip->at += ip->protocol == IPPROTO_AH ? ((__u32)h[1] + 2) * 4 : ((__u32)h[1] + 1) * 8;
+		}
+		ip->protocol = h[0];
+		if (ip->offset)
+			return true;
 	}
 	return false;
 }
 
-/* One IP header at f->at, outer or quoted by an ICMP error. */
-static __always_inline __u8 parse_ip(struct __sk_buff *skb, bool v6, __u32 *at, __u32 *end, struct addr *src,
-				     struct addr *dst, __u8 *protocol)
+/*
+ * Reads the header at ip->at, outer or quoted by an ICMP error: its enum kind. A
+ * global function: the verifier looks at it once, not once for each way to it.
+ */
+__noinline int parse_ip(struct __sk_buff *skb, struct header *ip)
 {
-	__u16 fragment = 0, len;
+	struct ipv6hdr h6;
+	struct iphdr h;
+	__u16 len;
 
-	if (v6) {
-		struct ipv6hdr h;
-		if (bpf_skb_load_bytes(skb, *at, &h, sizeof(h)) || h.version != 6)
+	if (!ip)
+		return KIND_MALFORMED;
+	if (ip->v6) {
+		if (bpf_skb_load_bytes(skb, ip->at, &h6, sizeof(h6)) || h6.version != 6)
 			return KIND_MALFORMED;
-		__builtin_memcpy(src, &h.saddr, 16);
-		__builtin_memcpy(dst, &h.daddr, 16);
-		*protocol = h.nexthdr;
-		len = bpf_ntohs(h.payload_len);
-		*end = len ? *at + sizeof(h) + len : skb->len; /* 0: larger than 64 KiB (BIG TCP) */
-		*at += sizeof(h);
-		if (!skip_extensions(skb, at, protocol, &fragment))
+		__builtin_memcpy(&ip->src, &h6.saddr, 16);
+		__builtin_memcpy(&ip->dst, &h6.daddr, 16);
+		ip->protocol = h6.nexthdr;
+		len = bpf_ntohs(h6.payload_len);
+		ip->end = len ? ip->at + sizeof(h6) + len : skb->len; /* 0: larger than 64 KiB (BIG TCP) */
+		ip->at += sizeof(h6);
+		if (!skip_extensions(skb, ip))
 			return KIND_MALFORMED;
 	} else {
-		struct iphdr h;
-		if (bpf_skb_load_bytes(skb, *at, &h, sizeof(h)) || h.version != 4 || h.ihl < 5)
+		if (bpf_skb_load_bytes(skb, ip->at, &h, sizeof(h)) || h.version != 4 || h.ihl < 5)
 			return KIND_MALFORMED;
-		map_v4(src, h.saddr);
-		map_v4(dst, h.daddr);
-		*protocol = h.protocol;
+		map_v4(&ip->src, h.saddr);
+		map_v4(&ip->dst, h.daddr);
+		ip->protocol = h.protocol;
 		len = bpf_ntohs(h.tot_len);
-		*end = len ? *at + len : skb->len;
-		*at += h.ihl * 4;
-		fragment = bpf_ntohs(h.frag_off) & 0x1fff;
+		ip->end = len ? ip->at + len : skb->len;
+		ip->at += h.ihl * 4;
+		ip->offset = (bpf_ntohs(h.frag_off) & 0x1fff) * 8;
+		ip->more = (bpf_ntohs(h.frag_off) & MF) != 0;
+		ip->datagram = h.id;
 	}
-	return fragment ? KIND_FRAGMENT : KIND_FLOW;
+	return ip->offset ? KIND_FRAGMENT : KIND_FLOW;
 }
 
 /* The frame that an ICMP error quotes. RFC 792 grants its first 8 bytes: ports. */
 static __always_inline void parse_inner(struct __sk_buff *skb, bool v6, struct frame *f)
 {
-	__u32 at = f->at + 8, end;
+	struct header ip = { .at = f->at + 8, .v6 = v6 };
 	__u8 b[8];
 
-	if (parse_ip(skb, v6, &at, &end, &f->inner_src, &f->inner_dst, &f->inner_protocol) != KIND_FLOW)
+	if (parse_ip(skb, &ip) != KIND_FLOW)
 		return;
-	if (f->inner_protocol == IPPROTO_ICMP || f->inner_protocol == IPPROTO_ICMP6) {
-		if (!parse_ports(skb, at, end, f->inner_protocol, &f->inner_sport, &f->inner_dport, f))
+	f->inner_src = ip.src;
+	f->inner_dst = ip.dst;
+	f->inner_protocol = ip.protocol;
+	if (ip.protocol == IPPROTO_ICMP || ip.protocol == IPPROTO_ICMP6) {
+		if (!parse_ports(skb, ip.at, ip.end, ip.protocol, &f->inner_sport, &f->inner_dport, f))
 			return;
 	} else {
-		if (bpf_skb_load_bytes(skb, at, b, 8))
+		if (bpf_skb_load_bytes(skb, ip.at, b, 8))
 			return;
 		f->inner_sport = *(__be16 *)b;
 		f->inner_dport = *(__be16 *)(b + 2);
@@ -257,40 +294,60 @@ static __always_inline bool is_link_frame(struct __sk_buff *skb, const struct fr
 	return type == ND_ADVERT || (type == ND_SOLICIT && same_addr(&target, &f->dst));
 }
 
-static __always_inline void parse_frame(struct __sk_buff *skb, struct frame *f)
+/* ICMP and ICMPv6: what is for the link, what is an error, what only routers send. */
+static __always_inline void parse_icmp(struct __sk_buff *skb, bool v6, struct frame *f)
 {
-	bool v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
 	__u8 type;
 
-	f->at = ETH_HLEN;
+	if (bpf_skb_load_bytes(skb, f->at, &type, 1)) {
+		f->kind = KIND_MALFORMED;
+		return;
+	}
+	if (!v6 && f->protocol == IPPROTO_ICMP && type == ICMP_REDIRECT) {
+		f->kind = KIND_SPOOFED;
+		return;
+	}
+	if (v6 && f->protocol == IPPROTO_ICMP6 && is_link_icmp6(type) && is_link_frame(skb, f, type)) {
+		f->kind = KIND_LINK;
+		f->link_type = type;
+		return;
+	}
+	if (is_icmp_error(f->protocol, type))
+		parse_inner(skb, v6, f);
+}
+
+/* Global, see parse_ip. */
+__noinline int parse_frame(struct __sk_buff *skb, struct frame *f)
+{
+	bool v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
+	struct header ip = { .at = ETH_HLEN, .v6 = v6 };
+
+	if (!f)
+		return 0;
 	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
 		f->kind = KIND_LINK;
-		return;
+		return 0;
 	}
 	if (skb->vlan_present || (!v6 && skb->protocol != bpf_htons(ETH_P_IP))) {
 		f->kind = KIND_OTHER;
-		return;
+		return 0;
 	}
-	f->kind = parse_ip(skb, v6, &f->at, &f->end, &f->src, &f->dst, &f->protocol);
-	if (f->kind != KIND_FLOW)
-		return;
-	if (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMP6) {
-		if (bpf_skb_load_bytes(skb, f->at, &type, 1)) {
-			f->kind = KIND_MALFORMED;
-			return;
-		}
-		if (v6 && f->protocol == IPPROTO_ICMP6 && is_link_icmp6(type) && is_link_frame(skb, f, type)) {
-			f->kind = KIND_LINK;
-			return;
-		}
-		if (is_icmp_error(f->protocol, type)) {
-			parse_inner(skb, v6, f);
-			if (f->kind == KIND_ERROR)
-				return;
-		}
-	}
-	if (!parse_ports(skb, f->at, f->end, f->protocol, &f->sport, &f->dport, f))
+	f->kind = parse_ip(skb, &ip);
+	f->src = ip.src;
+	f->dst = ip.dst;
+	f->protocol = ip.protocol;
+	f->at = ip.at;
+	f->end = ip.end;
+	f->datagram = ip.datagram;
+	f->offset = ip.offset;
+	f->more = ip.more;
+	if (f->kind != KIND_MALFORMED && (ip.at > ip.end || ip.end > skb->len))
+		f->kind = KIND_MALFORMED; /* cut short */
+	if (f->kind == KIND_FLOW && (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMP6))
+		parse_icmp(skb, v6, f);
+	if (f->kind == KIND_FLOW && !parse_ports(skb, f->at, f->end, f->protocol, &f->sport, &f->dport, f))
 		f->kind = KIND_MALFORMED;
+	return 0;
 }
 
 #endif

@@ -8,7 +8,9 @@
 
 #include "maps.h"
 
-#define BOTH_LAYERS ((1 << LAYER_NETWORK) | (1 << LAYER_WORKLOAD))
+#define ALL_LAYERS ((1 << LAYERS) - 1)
+#define SOCKET_LAYERS ((1 << LAYER_ADMIN) | (1 << LAYER_WORKLOAD)) /* what gives an errno */
+#define PORT_BITS 16
 
 struct question {
 	struct addr peer;
@@ -25,8 +27,10 @@ struct answer {
 	__u32 class;
 	__u8 verdict;
 	__u8 reason;
+	__u8 layer; /* that isolates, for REASON_DEFAULT_DENY */
 	__u8 errno_response;
 	__u8 by_process; /* the program was asked for */
+	__u8 _pad[3];
 };
 
 static __always_inline __u32 class_of(const struct addr *a)
@@ -51,70 +55,122 @@ static __always_inline __u32 program_of(const struct program *p, __u32 known)
 	return bpf_map_lookup_elem(&resolved, &container) ? 0 : known;
 }
 
-static __always_inline struct grant *grant_of(__u32 set, __u8 protocol, __u16 port)
+static __noinline struct grant *grant_of(const struct port_set *set, __u8 protocol, __u16 port)
 {
-	struct port_key k = { .set = set, .protocol = protocol, .port = port };
-	struct grant *g = bpf_map_lookup_elem(&ports, &k);
-	if (g || !port)
-		goto any;
-	k.port = 0;
-	g = bpf_map_lookup_elem(&ports, &k);
-any:
-	if (g)
-		return g;
+	struct port_key k = { .set = set->id, .protocol = protocol };
+	struct grant *g;
+
+	for (int bits = PORT_BITS; bits >= 0; bits--) {
+		if (!(set->lengths & 1 << bits))
+			continue;
+		k.bits = bits;
+		k.port = port & (0xffff << (PORT_BITS - bits));
+		g = bpf_map_lookup_elem(&ports, &k);
+		if (g)
+			return g;
+	}
 	k.protocol = 0;
+	k.bits = 0;
 	k.port = 0;
 	return bpf_map_lookup_elem(&ports, &k);
 }
 
-/* The rule of one layer that allows, 0 if none does. */
-static __always_inline __u32 ask_layer(const struct question *q, const struct ruleset *rs, __u32 ruleset, __u8 layer,
-				       struct answer *a)
+/* What a layer says of q; 0: nothing. */
+static __always_inline struct grant *ask_layer(const struct question *q, const struct ruleset *rs, __u32 ruleset,
+					       __u8 layer, struct answer *a)
 {
 	struct edge e = { .ruleset = ruleset, .class = a->class, .direction = q->direction, .layer = layer };
-	__u32 *edge = bpf_map_lookup_elem(&edges, &e);
-	__u32 set = edge ? *edge : rs->any_peer[(q->direction & 1) * LAYERS + layer];
+	const struct port_set *set = bpf_map_lookup_elem(&edges, &e);
+
 	if (!set)
-		return 0;
-	struct grant *g = grant_of(set, q->protocol, q->port);
+		set = &rs->any_peer[(q->direction & 1) * LAYERS + layer];
+	return set->id ? grant_of(set, q->protocol, q->port) : 0;
+}
+
+/* The rule of an isolating layer that allows, 0 if none does. */
+static __always_inline __u32 rule_of(const struct question *q, const struct grant *g, struct answer *a)
+{
+	struct process_key k = { .program = q->program };
+	__u32 *rule;
+
 	if (!g)
 		return 0;
 	if (g->processes) {
-		struct process_key k = { .set = g->processes, .program = q->program };
-		__u32 *rule = q->program ? bpf_map_lookup_elem(&processes, &k) : 0;
+		k.set = g->processes;
 		a->by_process = 1;
+		rule = q->program ? bpf_map_lookup_elem(&processes, &k) : 0;
 		if (rule)
 			return *rule;
 	}
 	return g->rule;
 }
 
-/* 1 if rule set id allows the question; sets reason and rule. */
-static __always_inline int ask(const struct question *q, const struct ruleset *rs, __u32 id, struct answer *a)
+static __always_inline bool active(const struct question *q, const struct ruleset *rs, __u8 layer)
+{
+	return q->layers & 1 << layer && rs->active[(q->direction & 1) * LAYERS + layer];
+}
+
+enum { UNDECIDED = -1 };
+
+/* Asks a layer whose first matching rule decides: 1 accepted, 0 denied, or UNDECIDED. */
+static __always_inline int ask_ordered(const struct question *q, const struct ruleset *rs, __u32 id, __u8 layer,
+				       struct answer *a)
+{
+	struct grant *g = active(q, rs, layer) ? ask_layer(q, rs, id, layer, a) : 0;
+
+	if (!g || g->outcome == OUTCOME_PASS)
+		return UNDECIDED;
+	a->reason = REASON_POLICY;
+	a->rule = g->rule;
+	return g->outcome == OUTCOME_ACCEPT;
+}
+
+/* Asks a layer that isolates, if it does: 1 allowed, 0 denied, or UNDECIDED. */
+static __always_inline int ask_isolating(const struct question *q, const struct ruleset *rs, __u32 id, __u8 layer,
+					 struct answer *a)
 {
 	__u32 rule;
 
-	a->reason = REASON_NO_POLICY;
-	a->rule = 0;
-#pragma unroll
-	for (__u8 layer = 0; layer < LAYERS; layer++) {
-		if (!(q->layers & (1 << layer)) || !rs->isolated[(q->direction & 1) * LAYERS + layer])
-			continue;
-		rule = ask_layer(q, rs, id, layer, a);
-		if (!rule) {
-			a->reason = REASON_DEFAULT_DENY;
-			a->rule = 0;
-			a->errno_response = layer == LAYER_WORKLOAD && rs->errno_response[q->direction & 1];
-			return 0;
-		}
-		a->reason = REASON_POLICY;
-		a->rule = rule;
+	if (!active(q, rs, layer))
+		return UNDECIDED;
+	rule = rule_of(q, ask_layer(q, rs, id, layer, a), a);
+	if (!rule) {
+		a->reason = REASON_DEFAULT_DENY;
+		a->rule = 0;
+		a->layer = layer;
+		return 0;
 	}
+	if (a->reason != REASON_POLICY) /* the workload policy's is named, if there is one */
+		a->rule = rule;
+	a->reason = REASON_POLICY;
 	return 1;
 }
 
-/* Judges q; a rule set that is not there is closed. */
-static __noinline int judge(const struct question *q, struct answer *a)
+/* 1 if rule set id allows the question; sets reason and rule. */
+static __always_inline int ask(const struct question *q, const struct ruleset *rs, __u32 id, struct answer *a)
+{
+	int workload, network, decided;
+
+	a->reason = REASON_NO_POLICY;
+	a->rule = 0;
+	decided = ask_ordered(q, rs, id, LAYER_ADMIN, a);
+	if (decided != UNDECIDED)
+		return decided;
+	workload = ask_isolating(q, rs, id, LAYER_WORKLOAD, a);
+	if (!workload) {
+		a->errno_response = rs->errno_response[q->direction & 1];
+		return 0;
+	}
+	network = ask_isolating(q, rs, id, LAYER_NETWORK, a);
+	if (!network)
+		return 0;
+	if (workload == UNDECIDED && network == UNDECIDED)
+		return ask_ordered(q, rs, id, LAYER_BASELINE, a) != 0;
+	return 1;
+}
+
+/* Judges q; a rule set that is not there is closed. Global, see parse_ip in frame.h. */
+__noinline int judge(const struct question *q, struct answer *a)
 {
 	struct answer second = {};
 	struct ruleset *rs;

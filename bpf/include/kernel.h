@@ -20,6 +20,8 @@
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 #define cast(ptr, type) ((type *)bpf_rdonly_cast(ptr, bpf_core_type_id_kernel(type)))
 
+extern void *bpf_cast_to_kern_ctx(void *obj) __ksym;
+
 #define TCX_NEXT (-1)
 #define TCX_DROP 2
 #define SIGKILL 9
@@ -223,6 +225,57 @@ struct file {
 	struct path f_path;
 	struct inode *f_inode;
 	struct callback_head f_task_work;
+};
+
+/* Network: what netfilter knows of a packet. */
+union nf_inet_addr {
+	__u32 all[4];
+};
+
+struct nf_conntrack_man {
+	union nf_inet_addr u3;
+	union {
+		__be16 all;
+		struct {
+			__be16 id;
+		} icmp;
+	} u;
+	__u16 l3num;
+};
+
+struct nf_conntrack_tuple {
+	struct nf_conntrack_man src;
+	struct {
+		union nf_inet_addr u3;
+		union {
+			__be16 all;
+		} u;
+		__u8 protonum;
+	} dst;
+};
+
+struct nf_conntrack_tuple_hash {
+	struct nf_conntrack_tuple tuple;
+};
+
+struct nf_conn {
+	struct nf_conntrack_tuple_hash tuplehash[2];
+	unsigned long status;
+};
+
+struct sk_buff {
+	unsigned long _nfct;
+	__u16 tc_index;
+};
+
+struct nf_hook_state {
+	__u8 hook;
+	__u8 pf;
+};
+
+struct bpf_nf_ctx {
+	const struct nf_hook_state *state;
+	struct sk_buff *skb;
 };
 
 struct linux_binprm {

@@ -19,9 +19,13 @@
 #define MAX_PATHS 4096
 #define MAX_PROGRAMS 32768
 #define MAX_CGROUPS 16384
+#define MAX_SOURCES 4096
+#define MAX_SERVICES 16384
 #define MAX_PROCS 16384
 #define MAX_FLOWS 131072
 #define RING_BYTES (1 << 20)
+
+#define FRAGMENTS_EACH 32 /* datagrams of a pod that are in the midst of arriving */
 
 #define HASH(NAME, KEY, VALUE, MAX, FLAGS)                                                                             \
 	struct {                                                                                                       \
@@ -48,7 +52,7 @@
 
 /* Identity: written at CNI ADD and DEL, under the state folder's lock. */
 ARRAY(pods, BPF_MAP_TYPE_ARRAY, struct pod, MAX_PODS);
-HASH(doors, __u32, __u32, MAX_PODS, 0); /* ifindex to slot */
+HASH(doors, __u32, struct doorway, MAX_PODS, 0); /* by ifindex */
 HASH(netnses, __u64, __u32, MAX_PODS, 0); /* cookie to slot */
 HASH(owners, struct addr, __u32, 4 * MAX_PODS, 0); /* own address to slot */
 
@@ -60,7 +64,7 @@ HASH(cgroups, __u64, struct cgroup_pod, MAX_CGROUPS, 0);
 /* Policy: written by the agent; rules[slot] is set to closed or open at ADD. */
 ARRAY(rules, BPF_MAP_TYPE_ARRAY, struct assignment, MAX_PODS);
 HASH(rulesets, __u32, struct ruleset, MAX_RULESETS, BPF_F_NO_PREALLOC);
-HASH(edges, struct edge, __u32, MAX_EDGES, BPF_F_NO_PREALLOC);
+HASH(edges, struct edge, struct port_set, MAX_EDGES, BPF_F_NO_PREALLOC);
 HASH(ports, struct port_key, struct grant, MAX_PORTS, BPF_F_NO_PREALLOC);
 HASH(processes, struct process_key, __u32, MAX_PROCESS_KEYS, BPF_F_NO_PREALLOC);
 HASH(peers, struct addr, __u32, MAX_ADDRS, BPF_F_NO_PREALLOC); /* address to class */
@@ -77,6 +81,19 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } prefixes SEC(".maps"); /* CIDR to class */
 
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct source);
+	__type(value, __u32);
+	__uint(max_entries, MAX_SOURCES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} sources SEC(".maps"); /* allowedSources, by pod id */
+
+HASH(services, struct addr, __u32, MAX_SERVICES, BPF_F_NO_PREALLOC); /* addresses of Services */
+HASH(node_ports, struct node_port, __u32, MAX_SERVICES, BPF_F_NO_PREALLOC);
+HASH(node_addrs, struct addr, __u32, MAX_PODS, BPF_F_NO_PREALLOC); /* of this node */
+ARRAY(deferrals, BPF_MAP_TYPE_ARRAY, __u32, MAX_PODS); /* pod id: its flows are seen after DNAT */
+
 /* State: written by the kernel alone. */
 HASH(flows, struct flow_key, struct flow, MAX_FLOWS, 0);
 struct {
@@ -84,6 +101,7 @@ struct {
 	__type(value, struct flow_key);
 	__uint(max_entries, 2 * MAX_FLOWS);
 } aging SEC(".maps"); /* every flow's key, the one longest not looked at first */
+ARRAY(fragments, BPF_MAP_TYPE_ARRAY, struct fragment, MAX_PODS *FRAGMENTS_EACH);
 ARRAY(reapers, BPF_MAP_TYPE_ARRAY, struct reaper, 1);
 ARRAY(counts, BPF_MAP_TYPE_ARRAY, struct count, MAX_PODS);
 HASH(procs, __u32, struct proc, MAX_PROCS, 0); /* by tgid */
@@ -140,6 +158,7 @@ ARRAY(lost, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, LOSTS); /* events by ring */
 ARRAY(full, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, FULLS); /* refused entries by enum full */
 ARRAY(drops, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, REASONS); /* frames */
 ARRAY(totals, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, VERDICTS * 2 * REASONS); /* flows */
+ARRAY(spared, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, REASONS); /* frames not dropped: enforcement is off */
 ARRAY(oddities, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, 16); /* passed frames by enum odd */
 
 /* An empty record to begin from; never written. */
@@ -155,6 +174,15 @@ static __always_inline void submit(void *ring, void *event)
 	__u64 over = bpf_ringbuf_query(ring, BPF_RB_AVAIL_DATA) - RING_BYTES / 2;
 
 	bpf_ringbuf_submit(event, over < RING_BYTES / 64 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP);
+}
+
+/* Until when `sluice enforce off` holds is the kernel's to see. */
+static __always_inline bool enforcing(void)
+{
+	__u32 zero = 0;
+	struct node *n = bpf_map_lookup_elem(&settings, &zero);
+
+	return !n || !n->off_until || n->off_until < bpf_ktime_get_boot_ns();
 }
 
 static __always_inline void count(void *map, __u32 index)

@@ -16,7 +16,8 @@
 #define RULESET_OPEN 1
 
 enum direction { INGRESS = 0, EGRESS = 1 };
-enum layer { LAYER_NETWORK = 0, LAYER_WORKLOAD = 1, LAYERS = 2 };
+/* In the order of their precedence. Admin and baseline are ordered, the others isolate. */
+enum layer { LAYER_ADMIN, LAYER_NETWORK, LAYER_WORKLOAD, LAYER_BASELINE, LAYERS };
 
 enum verdict { VERDICT_DENIED = 0, VERDICT_ALLOWED = 1, VERDICT_AUDIT_DENIED = 2, VERDICTS = 3 };
 
@@ -43,6 +44,27 @@ struct addr {
 	__be32 w[4];
 };
 
+/* doors[ifindex]: the pod behind the host side of a veth. */
+struct doorway {
+	__u64 mac; /* of the pod's side, first byte lowest; 0: not known */
+	__u32 slot;
+	__s32 nsid; /* of the pod's network namespace, as the node's knows it */
+};
+
+/* Further source addresses of a pod, in a trie. */
+struct source {
+	__u32 len; /* 32 + 96 + bits for IPv4 */
+	__u32 pod;
+	struct addr addr;
+};
+
+/* A port on the node's own addresses that leads to a Service. */
+struct node_port {
+	__u16 port; /* host order */
+	__u8 protocol;
+	__u8 _pad;
+};
+
 /* pods[slot]: one pod's identity, written at CNI ADD. */
 struct pod {
 	__u32 id; /* never reused; 0: the slot is free */
@@ -60,10 +82,16 @@ struct assignment {
 	__u32 ruleset;
 };
 
+/* Bit n of lengths: the set has entries of n bits. id 0: it grants nothing. */
+struct port_set {
+	__u32 id;
+	__u32 lengths;
+};
+
 /* A rule set's head; its edges, ports and processes have maps of their own. */
 struct ruleset {
-	__u32 any_peer[4]; /* port set by direction * LAYERS + layer; 0: none */
-	__u8 isolated[4]; /* by direction * LAYERS + layer */
+	struct port_set any_peer[2 * LAYERS]; /* by direction * LAYERS + layer */
+	__u8 active[2 * LAYERS]; /* layers that are asked, likewise */
 	__u8 errno_response[2]; /* by direction */
 	__u8 privileges; /* enum action */
 	__u8 _pad;
@@ -81,16 +109,21 @@ struct edge {
 	__u8 _pad[2];
 };
 
+/* The ports of a protocol whose first bits are those of port. */
 struct port_key {
 	__u32 set;
-	__u8 protocol; /* 0 with port 0: any */
-	__u8 _pad;
-	__u16 port; /* host order; 0: any */
+	__u8 protocol; /* 0 with bits 0: any */
+	__u8 bits;
+	__u16 port; /* host order, the other bits 0 */
 };
+
+enum outcome { OUTCOME_PASS, OUTCOME_ACCEPT, OUTCOME_DENY };
 
 struct grant {
 	__u32 rule;
 	__u32 processes;
+	__u8 outcome; /* enum outcome, of an ordered layer */
+	__u8 _pad[3];
 };
 
 struct process_key {
@@ -145,9 +178,14 @@ struct cgroup_pod {
 /* What the agent knows of the node, entry 0 of settings. */
 struct node {
 	__u64 tai_offset; /* CLOCK_TAI less CLOCK_REALTIME, ns */
+	__u64 off_until; /* CLOCK_BOOTTIME, ns: till then nothing is enforced */
 	__u32 host_mnt_ns; /* mount namespace of the node's process 1 */
-	__u32 _pad;
+	__u8 anti_spoofing; /* enum anti_spoofing */
+	__u8 keep; /* 1: established connections outlive a change of rules */
+	__u8 _pad[2];
 };
+
+enum anti_spoofing { SPOOF_ENFORCE, SPOOF_AUDIT, SPOOF_OFF };
 
 /*
  * A container as of its entry: what the pod does to mounts and files later is not
@@ -214,6 +252,30 @@ struct stamp {
 	__u32 slot;
 };
 
+/* Who is behind the peer: the backend that DNAT chose, or the client before SNAT. */
+struct behind {
+	struct addr addr;
+	struct assignment judged;
+	__be16 port;
+	__u8 verdict; /* of the backend */
+	__u8 known; /* 1: the rest is set */
+	__u8 _pad[4];
+};
+
+/* A first fragment's verdict, for those that follow it. */
+struct fragment {
+	struct addr src, dst;
+	__u64 seen; /* CLOCK_MONOTONIC_COARSE, ns */
+	struct assignment judged;
+	__u32 id;
+	__u8 protocol;
+	__u8 direction;
+	__u8 passes;
+	__u8 _pad;
+	struct bpf_spin_lock lock;
+	__u32 _pad2;
+};
+
 /* A flow of one pod, both ways; pod is the pod's side. */
 struct flow_key {
 	struct addr pod;
@@ -235,6 +297,7 @@ enum flow_state {
 #define FLOW_FIN_OUT 1
 #define FLOW_FIN_IN 2
 #define FLOW_NAMED 4 /* the process was looked for */
+#define FLOW_DEFERRED 8 /* judged after DNAT, not here */
 
 struct flow {
 	struct assignment judged; /* first two words read on each packet */
@@ -244,16 +307,19 @@ struct flow {
 	__u64 packets[2]; /* by direction of the frame */
 	__u64 bytes[2];
 	__u64 start; /* CLOCK_BOOTTIME, ns */
+	__u64 mac; /* the pod's */
 	struct stamp process;
+	struct behind behind;
 	__u32 rule;
 	__u32 slot;
-	__u32 class;
 	__u8 direction;
 	__u8 verdict;
 	__u8 reason;
 	__u8 flags;
 	__u32 state;
-	__u32 round; /* of the reaper that last looked at it */
+	__u16 round; /* of the reaper that last looked at it */
+	__u8 layer; /* that isolates, for REASON_DEFAULT_DENY */
+	__u8 _pad[5];
 };
 
 /* The one timer that ends flows. */
@@ -277,13 +343,17 @@ struct flow_event {
 	__u64 packets[2];
 	__u64 bytes[2];
 	struct stamp process;
+	struct addr behind; /* see struct behind; 0: the peer itself */
 	__u32 rule;
 	__u32 slot;
+	__u32 ruleset;
+	__be16 behind_port;
 	__u8 direction;
 	__u8 verdict;
 	__u8 reason;
 	__u8 phase;
-	__u8 _pad[4];
+	__u8 layer;
+	__u8 _pad[5];
 };
 
 enum process_type { PROCESS_EXEC, PROCESS_FORK, PROCESS_EXIT, PROCESS_JOIN };

@@ -21,16 +21,20 @@ const (
 	processMapCgroups     = "cgroups"
 	processMapContainers  = "containers"
 	processMapCounts      = "counts"
+	processMapDeferrals   = "deferrals"
 	processMapDoors       = "doors"
 	processMapDrops       = "drops"
 	processMapEdges       = "edges"
 	processMapEnforceRing = "enforce_ring"
 	processMapFlowRing    = "flow_ring"
 	processMapFlows       = "flows"
+	processMapFragments   = "fragments"
 	processMapFresh       = "fresh"
 	processMapFull        = "full"
 	processMapLost        = "lost"
 	processMapNetnses     = "netnses"
+	processMapNodeAddrs   = "node_addrs"
+	processMapNodePorts   = "node_ports"
 	processMapOddities    = "oddities"
 	processMapOrphans     = "orphans"
 	processMapOwners      = "owners"
@@ -50,7 +54,10 @@ const (
 	processMapScratches   = "scratches"
 	processMapScripts     = "scripts"
 	processMapSequence    = "sequence"
+	processMapServices    = "services"
 	processMapSettings    = "settings"
+	processMapSources     = "sources"
+	processMapSpared      = "spared"
 	processMapStamps      = "stamps"
 	processMapThreadCreds = "thread_creds"
 	processMapTotals      = "totals"
@@ -119,16 +126,20 @@ type processMapSpecs struct {
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
+	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
+	NodePorts   *ebpf.MapSpec `ebpf:"node_ports"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
 	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
@@ -148,7 +159,10 @@ type processMapSpecs struct {
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Services    *ebpf.MapSpec `ebpf:"services"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
+	Sources     *ebpf.MapSpec `ebpf:"sources"`
+	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -185,16 +199,20 @@ type processMaps struct {
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
+	Deferrals   *ebpf.Map `ebpf:"deferrals"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
+	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
+	NodePorts   *ebpf.Map `ebpf:"node_ports"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
 	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
@@ -214,7 +232,10 @@ type processMaps struct {
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Services    *ebpf.Map `ebpf:"services"`
 	Settings    *ebpf.Map `ebpf:"settings"`
+	Sources     *ebpf.Map `ebpf:"sources"`
+	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -227,16 +248,20 @@ func (m *processMaps) Close() error {
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
+		m.Deferrals,
 		m.Doors,
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Fragments,
 		m.Fresh,
 		m.Full,
 		m.Lost,
 		m.Netnses,
+		m.NodeAddrs,
+		m.NodePorts,
 		m.Oddities,
 		m.Orphans,
 		m.Owners,
@@ -256,7 +281,10 @@ func (m *processMaps) Close() error {
 		m.Scratches,
 		m.Scripts,
 		m.Sequence,
+		m.Services,
 		m.Settings,
+		m.Sources,
+		m.Spared,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

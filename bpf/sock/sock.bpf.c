@@ -69,7 +69,7 @@ static __always_inline void report(const struct question *q, const struct answer
 		.judged = q->rules,
 		.process = *s,
 		.slot = s->slot,
-		.class = a->class,
+		.layer = a->layer,
 		.direction = EGRESS,
 		.verdict = VERDICT_DENIED,
 		.reason = a->reason,
@@ -97,7 +97,7 @@ static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct a
 {
 	struct stamp s = {};
 	struct cgroup_pod *c = mark(ctx, sk, &s);
-	struct question q = { .peer = *peer, .layers = 1 << LAYER_WORKLOAD, .direction = EGRESS };
+	struct question q = { .peer = *peer, .layers = SOCKET_LAYERS, .direction = EGRESS };
 	struct answer a = {};
 	struct assignment *r;
 	struct pod *p;
@@ -116,7 +116,7 @@ static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct a
 	if (q.rules.ruleset == RULESET_CLOSED && !escaped)
 		return ALLOW; /* silent: the door drops it */
 	if (escaped)
-		q.layers = BOTH_LAYERS;
+		q.layers = ALL_LAYERS;
 	q.protocol = protocol == IPPROTO_MPTCP_ ? IPPROTO_TCP : protocol;
 	if (q.protocol == IPPROTO_TCP || q.protocol == IPPROTO_UDP || q.protocol == IPPROTO_SCTP)
 		q.port = bpf_ntohs(port);

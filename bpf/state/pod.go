@@ -3,8 +3,10 @@
 package state
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 
 	"github.com/cilium/ebpf"
@@ -15,9 +17,11 @@ var ErrFull = errors.New("pod tables are full")
 
 // Pod is a pod's identity in the kernel.
 type Pod struct {
-	Slot, ID uint32 // given by Register
-	IfIndex  uint32 // host side of the veth
-	Cookie   uint64 // of the network namespace
+	Slot, ID uint32           // given by Register
+	IfIndex  uint32           // host side of the veth
+	MAC      net.HardwareAddr // of the pod's side; empty: not known
+	NetnsID  int32            // id of the pod's network namespace in the node's; -1: not known
+	Cookie   uint64           // of the network namespace
 	Addrs    []netip.Addr
 	Cgroups  []uint64 // ids: the pod's own and those below it; may be empty
 	Open     bool     // open, not closed, until the agent gives it rules
@@ -119,7 +123,16 @@ func (s *State) enter(p Pod, put func(m *ebpf.Map, key, value any) error) error 
 	if err := put(s.Netnses, p.Cookie, p.Slot); err != nil {
 		return err
 	}
-	return put(s.Doors, p.IfIndex, p.Slot)
+	return put(s.Doors, p.IfIndex, RawDoorway{Mac: p.mac(), Slot: p.Slot, Nsid: p.NetnsID})
+}
+
+// mac is the pod's hardware address as doors hold it.
+func (p *Pod) mac() uint64 {
+	var b [8]byte
+	if len(p.MAC) == 6 {
+		copy(b[:], p.MAC)
+	}
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 // AddCgroup makes a cgroup the pod's. One that is the pod's already keeps what the
@@ -153,15 +166,15 @@ func (s *State) Up(p Pod) (bool, error) {
 	if err != nil || !live {
 		return false, err
 	}
-	var slot uint32
-	err = s.Doors.Lookup(p.IfIndex, &slot)
+	var d RawDoorway
+	err = s.Doors.Lookup(p.IfIndex, &d)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return false, nil
 	}
 	if err != nil {
 		return false, fmt.Errorf("read door %d: %w", p.IfIndex, err)
 	}
-	return slot == p.Slot, nil
+	return d.Slot == p.Slot, nil
 }
 
 // Restore enters what is missing of a pod that is Live, and leaves what is there,
@@ -195,7 +208,7 @@ func (s *State) Unregister(p Pod) error {
 	if now.Id != p.ID && now.Id != 0 {
 		return s.dropCgroups(p)
 	}
-	errs := []error{removeIf(s.Doors, p.IfIndex, p.Slot)}
+	errs := []error{s.removeDoor(p.IfIndex, p.Slot)}
 	for _, a := range p.Addrs {
 		errs = append(errs, removeIf(s.Owners, AddrKey(a), p.Slot))
 	}
@@ -216,11 +229,12 @@ func (s *State) Unregister(p Pod) error {
 
 // doorsOf lists the interfaces that lead to a slot.
 func (s *State) doorsOf(slot uint32) ([]uint32, error) {
-	var ifindex, to uint32
+	var ifindex uint32
+	var to RawDoorway
 	var list []uint32
 	it := s.Doors.Iterate()
 	for it.Next(&ifindex, &to) {
-		if to == slot {
+		if to.Slot == slot {
 			list = append(list, ifindex)
 		}
 	}
@@ -266,7 +280,7 @@ func (s *State) Sweep(known map[uint32]bool) error {
 		doors, err := s.doorsOf(slot)
 		errs = append(errs, err)
 		for _, ifindex := range doors {
-			errs = append(errs, removeIf(s.Doors, ifindex, slot))
+			errs = append(errs, s.removeDoor(ifindex, slot))
 		}
 		pod := Pod{Slot: slot, ID: p.Id, IfIndex: p.Ifindex, Cookie: p.Netns, Addrs: s.owned(slot)}
 		errs = append(errs, s.Unregister(pod))
@@ -333,6 +347,17 @@ func failed(m *ebpf.Map, err error) error {
 	return fmt.Errorf("write map %s: %w", m, err)
 }
 
+func (s *State) removeDoor(ifindex, slot uint32) error {
+	var now RawDoorway
+	if err := s.Doors.Lookup(ifindex, &now); err != nil || now.Slot != slot {
+		return nil
+	}
+	if err := s.Doors.Delete(ifindex); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+		return fmt.Errorf("clean map %s: %w", s.Doors, err)
+	}
+	return nil
+}
+
 func removeIf[K any](m *ebpf.Map, key K, slot uint32) error {
 	var now uint32
 	if err := m.Lookup(key, &now); err != nil || now != slot {
@@ -351,7 +376,11 @@ func (s *State) Check(p Pod) error {
 	if !live {
 		errs = append(errs, fmt.Errorf("slot %d does not hold the pod", p.Slot))
 	}
-	errs = append(errs, leads(s.Doors, p.IfIndex, p.Slot, "interface"), leads(s.Netnses, p.Cookie, p.Slot, "network namespace"))
+	var d RawDoorway
+	if err := s.Doors.Lookup(p.IfIndex, &d); err != nil || d.Slot != p.Slot || d.Mac != p.mac() {
+		errs = append(errs, fmt.Errorf("interface %d does not lead to slot %d", p.IfIndex, p.Slot))
+	}
+	errs = append(errs, leads(s.Netnses, p.Cookie, p.Slot, "network namespace"))
 	for _, a := range p.Addrs {
 		errs = append(errs, leads(s.Owners, AddrKey(a), p.Slot, "address "+a.String()))
 	}

@@ -24,6 +24,16 @@ type RawAssignment struct {
 	Ruleset uint32
 }
 
+type RawBehind struct {
+	_       structs.HostLayout
+	Addr    RawAddr
+	Judged  RawAssignment
+	Port    uint16
+	Verdict uint8
+	Known   uint8
+	Pad     [4]uint8
+}
+
 type RawCgroupPod struct {
 	_         structs.HostLayout
 	Container uint64
@@ -54,6 +64,13 @@ type RawCreds struct {
 	Gid    [3]uint32
 	UserNs uint32
 	Pad    uint32
+}
+
+type RawDoorway struct {
+	_    structs.HostLayout
+	Mac  uint64
+	Slot uint32
+	Nsid int32
 }
 
 type RawEdge struct {
@@ -101,34 +118,41 @@ type RawFlow struct {
 	Packets   [2]uint64
 	Bytes     [2]uint64
 	Start     uint64
+	Mac       uint64
 	Process   RawStamp
+	Behind    RawBehind
 	Rule      uint32
 	Slot      uint32
-	Class     uint32
 	Direction uint8
 	Verdict   uint8
 	Reason    uint8
 	Flags     uint8
 	State     uint32
-	Round     uint32
+	Round     uint16
+	Layer     uint8
+	Pad       [5]uint8
 }
 
 type RawFlowEvent struct {
-	_         structs.HostLayout
-	Key       RawFlowKey
-	Pod       uint32
-	Time      uint64
-	Start     uint64
-	Packets   [2]uint64
-	Bytes     [2]uint64
-	Process   RawStamp
-	Rule      uint32
-	Slot      uint32
-	Direction uint8
-	Verdict   uint8
-	Reason    uint8
-	Phase     uint8
-	Pad       [4]uint8
+	_          structs.HostLayout
+	Key        RawFlowKey
+	Pod        uint32
+	Time       uint64
+	Start      uint64
+	Packets    [2]uint64
+	Bytes      [2]uint64
+	Process    RawStamp
+	Behind     RawAddr
+	Rule       uint32
+	Slot       uint32
+	Ruleset    uint32
+	BehindPort uint16
+	Direction  uint8
+	Verdict    uint8
+	Reason     uint8
+	Phase      uint8
+	Layer      uint8
+	Pad        [5]uint8
 }
 
 type RawFlowKey struct {
@@ -142,17 +166,47 @@ type RawFlowKey struct {
 	Pad      [3]uint8
 }
 
+type RawFragment struct {
+	_         structs.HostLayout
+	Src       RawAddr
+	Dst       RawAddr
+	Seen      uint64
+	Judged    RawAssignment
+	Id        uint32
+	Protocol  uint8
+	Direction uint8
+	Passes    uint8
+	Pad       uint8
+	Lock      struct {
+		_   structs.HostLayout
+		Val uint32
+	}
+	Pad2 uint32
+}
+
 type RawGrant struct {
 	_         structs.HostLayout
 	Rule      uint32
 	Processes uint32
+	Outcome   uint8
+	Pad       [3]uint8
 }
 
 type RawNode struct {
-	_         structs.HostLayout
-	TaiOffset uint64
-	HostMntNs uint32
-	Pad       uint32
+	_            structs.HostLayout
+	TaiOffset    uint64
+	OffUntil     uint64
+	HostMntNs    uint32
+	AntiSpoofing uint8
+	Keep         uint8
+	Pad          [2]uint8
+}
+
+type RawNodePort struct {
+	_        structs.HostLayout
+	Port     uint16
+	Protocol uint8
+	Pad      uint8
 }
 
 type RawPathKey struct {
@@ -171,8 +225,14 @@ type RawPortKey struct {
 	_        structs.HostLayout
 	Set      uint32
 	Protocol uint8
-	Pad      uint8
+	Bits     uint8
 	Port     uint16
+}
+
+type RawPortSet struct {
+	_       structs.HostLayout
+	Id      uint32
+	Lengths uint32
 }
 
 type RawPrefix struct {
@@ -234,13 +294,20 @@ type RawProgram struct {
 
 type RawRuleset struct {
 	_              structs.HostLayout
-	AnyPeer        [4]uint32
-	Isolated       [4]uint8
+	AnyPeer        [8]RawPortSet
+	Active         [8]uint8
 	ErrnoResponse  [2]uint8
 	Privileges     uint8
 	Pad            uint8
 	PrivilegesRule uint32
 	Audit          uint32
+}
+
+type RawSource struct {
+	_    structs.HostLayout
+	Len  uint32
+	Pod  uint32
+	Addr RawAddr
 }
 
 type RawStamp struct {
@@ -262,16 +329,20 @@ const (
 	RawMapCgroups         = "cgroups"
 	RawMapContainers      = "containers"
 	RawMapCounts          = "counts"
+	RawMapDeferrals       = "deferrals"
 	RawMapDoors           = "doors"
 	RawMapDrops           = "drops"
 	RawMapEdges           = "edges"
 	RawMapEnforceRing     = "enforce_ring"
 	RawMapFlowRing        = "flow_ring"
 	RawMapFlows           = "flows"
+	RawMapFragments       = "fragments"
 	RawMapFresh           = "fresh"
 	RawMapFull            = "full"
 	RawMapLost            = "lost"
 	RawMapNetnses         = "netnses"
+	RawMapNodeAddrs       = "node_addrs"
+	RawMapNodePorts       = "node_ports"
 	RawMapOddities        = "oddities"
 	RawMapOrphans         = "orphans"
 	RawMapOwners          = "owners"
@@ -290,7 +361,10 @@ const (
 	RawMapRulesets        = "rulesets"
 	RawMapScripts         = "scripts"
 	RawMapSequence        = "sequence"
+	RawMapServices        = "services"
 	RawMapSettings        = "settings"
+	RawMapSources         = "sources"
+	RawMapSpared          = "spared"
 	RawMapStamps          = "stamps"
 	RawMapThreadCreds     = "thread_creds"
 	RawMapTotals          = "totals"
@@ -353,16 +427,20 @@ type RawMapSpecs struct {
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
+	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
+	NodePorts   *ebpf.MapSpec `ebpf:"node_ports"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
 	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
@@ -381,7 +459,10 @@ type RawMapSpecs struct {
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Services    *ebpf.MapSpec `ebpf:"services"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
+	Sources     *ebpf.MapSpec `ebpf:"sources"`
+	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -422,16 +503,20 @@ type RawMaps struct {
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
+	Deferrals   *ebpf.Map `ebpf:"deferrals"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
+	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
+	NodePorts   *ebpf.Map `ebpf:"node_ports"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
 	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
@@ -450,7 +535,10 @@ type RawMaps struct {
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Services    *ebpf.Map `ebpf:"services"`
 	Settings    *ebpf.Map `ebpf:"settings"`
+	Sources     *ebpf.Map `ebpf:"sources"`
+	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -463,16 +551,20 @@ func (m *RawMaps) Close() error {
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
+		m.Deferrals,
 		m.Doors,
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Fragments,
 		m.Fresh,
 		m.Full,
 		m.Lost,
 		m.Netnses,
+		m.NodeAddrs,
+		m.NodePorts,
 		m.Oddities,
 		m.Orphans,
 		m.Owners,
@@ -491,7 +583,10 @@ func (m *RawMaps) Close() error {
 		m.Rulesets,
 		m.Scripts,
 		m.Sequence,
+		m.Services,
 		m.Settings,
+		m.Sources,
+		m.Spared,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

@@ -9,7 +9,7 @@ var (
 	phases   = [...]string{"new", "update", "closed", "denied"}
 	rings    = [...]string{"flows", "processes", "enforcement"}
 	fulls    = [...]string{"flows", "flow-quota", "procs", "thread_creds", "cgroups", "containers", "fresh", "stamps", "aging", "scripts"}
-	oddities = [...]string{"fragment", "malformed", "not-ip", "untracked"}
+	oddities = [...]string{"fragment", "malformed", "not-ip", "untracked", "spoofed"}
 )
 
 func name(names []string, i int) string {
@@ -56,6 +56,12 @@ const (
 	GainCaps uint32 = 1
 	GainUID  uint32 = 2
 	GainGID  uint32 = 4
+
+	LayerAdmin    uint8 = 0
+	LayerNetwork  uint8 = 1
+	LayerWorkload uint8 = 2
+	LayerBaseline uint8 = 3
+	Layers              = 4
 
 	PathLen = 256
 	ArgsLen = 256

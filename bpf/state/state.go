@@ -50,11 +50,15 @@ type Sizes struct {
 	Pods, Addresses, Prefixes, Edges, Ports, Processes, Flows, Cgroups uint32
 }
 
+// fragmentsEach is FRAGMENTS_EACH of bpf/include/maps.h.
+const fragmentsEach = 32
+
 func (z Sizes) apply(spec *ebpf.CollectionSpec) {
 	for name, n := range map[string]uint32{
 		RawMapPods: z.Pods, RawMapDoors: z.Pods, RawMapNetnses: z.Pods, RawMapOwners: 4 * z.Pods,
 		RawMapRules: z.Pods, RawMapCounts: z.Pods,
 		RawMapPeers: z.Addresses, RawMapPrefixes: z.Prefixes, RawMapEdges: z.Edges, RawMapPorts: z.Ports,
+		RawMapFragments: fragmentsEach * z.Pods, RawMapDeferrals: z.Pods, RawMapNodeAddrs: z.Pods,
 		RawMapProcs: z.Processes, RawMapThreadCreds: z.Processes, RawMapFlows: z.Flows, RawMapAging: 2 * z.Flows,
 		RawMapCgroups: z.Cgroups, RawMapContainers: z.Cgroups, RawMapFresh: z.Cgroups, RawMapResolved: z.Cgroups,
 	} {

@@ -4,8 +4,11 @@ package compile
 
 import (
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/sluice-io/sluice/policy"
 )
@@ -28,22 +31,82 @@ func BenchmarkCompile(b *testing.B) {
 	}
 }
 
+// BenchmarkChange compiles, after one change each, a cluster of 10,000 pods and
+// 1,000 policies whose 250 local pods are all under different ones.
+func BenchmarkChange(b *testing.B) {
+	in := workloads(10000, 1000, 0)
+	for i := range 250 {
+		in.Local = append(in.Local, podOf(40*i).PodKey)
+	}
+	in.Cluster.ClusterNetworkPolicies = []*policy.ClusterNetworkPolicy{{
+		Name: "metadata", Tier: policy.Admin, Rules: [2][]policy.Rule{policy.Egress: {
+			{Action: policy.Deny, Peers: []policy.Peer{block("169.254.169.254/32")}},
+		}},
+	}}
+	for name, change := range map[string]func(*policy.Cluster){
+		"nothing": func(*policy.Cluster) {},
+		"port": func(c *policy.Cluster) {
+			p := *c.NetworkPolicies[4]
+			p.Rules[policy.Ingress] = slices.Clone(p.Rules[policy.Ingress])
+			p.Rules[policy.Ingress][0].Ports = []policy.Port{{Protocol: policy.TCP, Number: 8081}}
+			c.NetworkPolicies[4] = &p
+		},
+		"selector": func(c *policy.Cluster) {
+			p := *c.NetworkPolicies[4]
+			p.Rules[policy.Ingress] = slices.Clone(p.Rules[policy.Ingress])
+			p.Rules[policy.Ingress][0].Peers = []policy.Peer{{Pods: ptr(in1("part-of", "bench")), Namespaces: &policy.Selector{}}}
+			c.NetworkPolicies[4] = &p
+		},
+		"block": func(c *policy.Cluster) {
+			p := *c.NetworkPolicies[4]
+			p.Rules[policy.Egress] = slices.Clone(p.Rules[policy.Egress])
+			p.Rules[policy.Egress][1].Peers = []policy.Peer{block("10.0.0.0/8", "10.0.1.0/24")}
+			c.NetworkPolicies[4] = &p
+		},
+		"label": func(c *policy.Cluster) {
+			pod := podOf(41)
+			pod.Labels["app"] = "app5"
+			c.Pods[pod.PodKey] = pod
+		},
+		"pod": func(c *policy.Cluster) {
+			pod := podOf(10001)
+			pod.Labels["app"] = "app5"
+			c.Pods[pod.PodKey] = pod
+		},
+	} {
+		b.Run(name, func(b *testing.B) { benchmarkChange(b, in, change) })
+	}
+}
+
+// benchmarkChange makes a change and takes it back again and again.
+func benchmarkChange(b *testing.B, in Input, change func(*policy.Cluster)) {
+	other := in
+	other.Cluster = new(policy.Cluster)
+	*other.Cluster = *in.Cluster
+	other.Cluster.Pods = maps.Clone(in.Cluster.Pods)
+	other.Cluster.NetworkPolicies = slices.Clone(in.Cluster.NetworkPolicies)
+	change(other.Cluster)
+	c := New(new(IDs))
+	mustCompile(b, c, in)
+	var took []time.Duration
+	for b.Loop() {
+		begin := time.Now()
+		mustCompile(b, c, other)
+		took = append(took, time.Since(begin))
+		in, other = other, in
+	}
+	slices.Sort(took)
+	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
+}
+
 func workloads(pods, policies, local int) Input {
 	in := Input{Cluster: &policy.Cluster{
 		Namespaces: map[string]policy.Namespace{},
 		Pods:       map[policy.PodKey]policy.Pod{},
 	}}
-	namespaces := max(1, pods/200)
 	app := func(i int) policy.Selector { return in1("app", fmt.Sprintf("app%d", i)) }
 	for i := range pods {
-		pod := policy.Pod{
-			PodKey: policy.PodKey{Namespace: fmt.Sprintf("ns%d", i/10%namespaces), Name: fmt.Sprintf("pod%d", i)},
-			Labels: map[string]string{"app": fmt.Sprintf("app%d", i/10), "pod-name": fmt.Sprintf("pod%d", i), "part-of": "bench"},
-			IPs: []netip.Addr{
-				netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
-				netip.AddrFrom16([16]byte{0: 0xfd, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}),
-			},
-		}
+		pod := podOf(i)
 		in.Cluster.Pods[pod.PodKey] = pod
 		if i < local {
 			in.Local = append(in.Local, pod.PodKey)
@@ -56,11 +119,11 @@ func workloads(pods, policies, local int) Input {
 	for i := range policies {
 		block := netip.PrefixFrom(netip.AddrFrom4([4]byte{172, 16, byte(i), 0}), 24)
 		p := &policy.NetworkPolicy{
-			Namespace: fmt.Sprintf("ns%d", i%namespaces), Name: fmt.Sprintf("np%d", i),
+			Namespace: fmt.Sprintf("ns%d", i%benchNamespaces), Name: fmt.Sprintf("np%d", i),
 			Pods: app(i), Isolates: [2]bool{true, true},
 		}
 		p.Rules[policy.Ingress] = []policy.Rule{{
-			Peers: []policy.Peer{{Pods: ptr(app(i + namespaces))}, {Pods: ptr(app(i + 1)), Namespaces: &policy.Selector{}}},
+			Peers: []policy.Peer{{Pods: ptr(app(i + benchNamespaces))}, {Pods: ptr(app(i + 1)), Namespaces: &policy.Selector{}}},
 			Ports: []policy.Port{{Protocol: policy.TCP, Number: 8080}},
 		}}
 		p.Rules[policy.Egress] = []policy.Rule{dns, {
@@ -70,6 +133,20 @@ func workloads(pods, policies, local int) Input {
 		in.Cluster.NetworkPolicies = append(in.Cluster.NetworkPolicies, p)
 	}
 	return in
+}
+
+const benchNamespaces = 50
+
+// podOf is the i-th pod; ten in a row are replicas.
+func podOf(i int) policy.Pod {
+	return policy.Pod{
+		PodKey: policy.PodKey{Namespace: fmt.Sprintf("ns%d", i/10%benchNamespaces), Name: fmt.Sprintf("pod%d", i)},
+		Labels: map[string]string{"app": fmt.Sprintf("app%d", i/10), "pod-name": fmt.Sprintf("pod%d", i), "part-of": "bench"},
+		IPs: []netip.Addr{
+			netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}),
+			netip.AddrFrom16([16]byte{0: 0xfd, 13: byte(i >> 16), 14: byte(i >> 8), 15: byte(i)}),
+		},
+	}
 }
 
 func in1(key, value string) policy.Selector {

@@ -3,95 +3,184 @@
 package compile
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/sluice-io/sluice/policy"
 )
 
-// builder fills an Image with rule sets and what they point to. Port sets and
-// process sets are named by the ids inside them: an id names one content for as
-// long as anything uses it.
+// tables are what a rule set is in an Image. They hold for as long as the classes
+// of its entries do not change.
+type tables struct {
+	image uint64 // in which they were made
+	id    uint32
+	set   RuleSet
+	audit *tables // nil: none
+	edges []edge
+	// What the edges and the set point to.
+	ports     map[uint32]portSet
+	processes map[uint32][]pathGrant
+	rules     map[policy.RuleRef]uint32
+	used      []*usedID
+}
+
+type edge struct {
+	Edge
+	PortSet
+}
+
+// fresh says whether the tables still hold.
+func (t *tables) fresh(s *ruleSet) bool {
+	return t != nil && !slices.ContainsFunc(s.entries, func(e *entry) bool { return e.changed > t.image })
+}
+
+// builder makes the tables of rule sets. Port sets and process sets are named by
+// the ids inside them: an id names one content for as long as anything uses it.
 type builder struct {
 	ids   *IDs
-	image *Image
-	// holding lists, for each entry, the classes that hold it.
-	holding [][]uint32
-
-	ports     map[uint32]bool        // port sets that are in the image
-	processes map[uint32][]pathGrant // process sets
+	image uint64
+	out   *tables
 }
 
-// pathGrant is an entry of a process set before paths are programs.
-type pathGrant struct {
-	path string
-	rule *rule
-}
-
-// ruleSet adds a rule set, its audit twin and their edges. It returns the id.
-func (b *builder) ruleSet(s *ruleSet) uint32 {
-	if s == nil {
-		return RuleSetOpen
+// tablesOf are the tables of a rule set, as they were made last if they hold.
+func (b builder) tablesOf(s *ruleSet) *tables {
+	if s.tables.fresh(s) {
+		s.tables.keep(b.ids)
+		return s.tables
 	}
-	id := b.ids.of(s.sum)
-	if _, ok := b.image.RuleSets[id]; ok {
-		return id
+	b.out = &tables{
+		image: b.image, ports: make(map[uint32]portSet),
+		processes: make(map[uint32][]pathGrant), rules: make(map[policy.RuleRef]uint32),
 	}
-	out := RuleSet{Isolated: s.isolated, Errno: s.errno, Privileges: s.action}
+	s.tables = b.out
+	b.out.id = b.id(s.sum)
+	b.out.set = RuleSet{Active: s.active, Errno: s.errno, Privileges: s.action}
 	if s.audit != nil {
-		out.Audit = b.ruleSet(s.audit)
+		b.out.audit = b.tablesOf(s.audit)
+		b.out.set.Audit = b.out.audit.id
 	}
 	if s.action != ActionIgnore {
-		out.PrivilegesRule = b.rule(s.actionRule)
+		b.out.set.PrivilegesRule = b.rule(s.actionRule)
 	}
 	for d := range s.rules {
 		for l, rules := range s.rules[d] {
-			out.AnyPeer[d][l] = b.edges(Edge{id, ClassNone, policy.Direction(d), Layer(l)}, rules)
+			at := Edge{RuleSet: b.out.id, Direction: policy.Direction(d), Layer: Layer(l)}
+			b.out.set.AnyPeer[d][l] = b.edges(at, rules)
 		}
 	}
-	b.image.RuleSets[id] = out
+	return b.out
+}
+
+// keep says that an Image uses the tables.
+func (t *tables) keep(ids *IDs) {
+	for _, u := range t.used {
+		ids.keep(u)
+	}
+	if t.audit != nil {
+		t.audit.keep(ids)
+	}
+}
+
+// id is the id of a content that the tables use.
+func (b builder) id(content sum) uint32 {
+	used := b.ids.of(content)
+	b.out.used = append(b.out.used, used)
+	return used.id
+}
+
+// rule is the id of a rule's name.
+func (b builder) rule(ref policy.RuleRef) uint32 {
+	id, ok := b.out.rules[ref]
+	if !ok {
+		id = b.id(encode(kindRuleRef).ref(ref).sum())
+		b.out.rules[ref] = id
+	}
 	return id
 }
 
+// term is a rule with its ports for some peers.
+type term struct {
+	*rule
+	ports []PortKey
+}
+
 // edges adds the edges of one direction and layer: at stands for all of them but
-// for the class. It returns the port set of the rules without peers. Rules are
-// named by their index.
-func (b *builder) edges(at Edge, rules []*rule) uint32 {
-	var anyPeer []int
-	byClass := make(map[uint32][]int)
-	var order []uint32 // fresh ids do not depend on map order
-	for i, r := range rules {
-		if len(r.peers) == 0 {
-			anyPeer = append(anyPeer, i)
+// for the class. It returns the port set of the rules without peers.
+func (b builder) edges(at Edge, rules []*rule) PortSet {
+	var terms []term
+	var anyPeer []int                 // terms are named by their index
+	byClass := make(map[*class][]int) // ascending
+	for _, r := range rules {
+		if r.anyPeer {
+			anyPeer = append(anyPeer, len(terms))
 		}
-		for _, e := range r.peers {
-			for _, class := range b.holding[e.index] {
-				to := byClass[class]
-				if len(to) == 0 {
-					order = append(order, class)
-				}
-				if len(to) == 0 || to[len(to)-1] != i { // two peers of one rule may share a class
-					byClass[class] = append(to, i)
+		for _, g := range r.grants() {
+			for _, e := range g.entries {
+				for cl := range e.classes {
+					to := byClass[cl]
+					if len(to) == 0 || to[len(to)-1] != len(terms) { // two peers of one rule may share a class
+						byClass[cl] = append(to, len(terms))
+					}
 				}
 			}
+			terms = append(terms, term{r, g.ports})
 		}
 	}
-	anySet := b.portSet(rules, anyPeer)
-	known := make(map[string]uint32) // port sets by the indices of their rules
-	for _, class := range order {
-		all := slices.Concat(anyPeer, byClass[class])
+	known := make(map[string]PortSet) // by the indices of the terms
+	anySet := b.portSet(terms, anyPeer)
+	for _, cl := range sortedClasses(byClass) {
+		all := slices.Concat(anyPeer, byClass[cl])
 		slices.Sort(all)
 		key := spell(all)
 		set, ok := known[key]
 		if !ok {
-			set = b.portSet(rules, all)
+			set = b.portSet(terms, all)
 			known[key] = set
 		}
 		if set != anySet {
-			at.Class = class
-			b.image.Edges[at] = set
+			at.Class = cl.number()
+			b.out.edges = append(b.out.edges, edge{at, set})
 		}
 	}
 	return anySet
+}
+
+// grant is what a rule grants to some entries.
+type grant struct {
+	entries []*entry
+	ports   []PortKey
+}
+
+// grants is what a rule grants: its ports to its peers, or each number to what a
+// port name holds there.
+func (r *rule) grants() []grant {
+	if len(r.ports) > 0 {
+		return []grant{{r.peers, r.ports}}
+	}
+	byNumber := make(map[PortKey]grant)
+	for _, named := range r.peers {
+		for port, e := range named.numbers {
+			key := portByNumber(port)
+			byNumber[key] = grant{append(byNumber[key].entries, e), []PortKey{key}}
+		}
+	}
+	out := make([]grant, 0, len(byNumber))
+	for _, g := range byNumber {
+		out = append(out, g)
+	}
+	slices.SortFunc(out, func(x, y grant) int { return comparePorts(x.ports[0], y.ports[0]) })
+	return out
+}
+
+// sortedClasses are the classes in the order of their ids, so that fresh ids do
+// not depend on map order.
+func sortedClasses(byClass map[*class][]int) []*class {
+	out := make([]*class, 0, len(byClass))
+	for cl := range byClass {
+		out = append(out, cl)
+	}
+	slices.SortFunc(out, func(a, b *class) int { return cmp.Compare(a.number(), b.number()) })
+	return out
 }
 
 func spell(indices []int) string {
@@ -100,73 +189,4 @@ func spell(indices []int) string {
 		e = e.number(i)
 	}
 	return string(e)
-}
-
-// portSet adds what some of the rules grant together. It returns 0 for no rules.
-func (b *builder) portSet(rules []*rule, which []int) uint32 {
-	if len(which) == 0 {
-		return 0
-	}
-	var keys []policy.Port
-	for _, i := range which {
-		keys = append(keys, rules[i].ports...)
-		if len(rules[i].ports) == 0 {
-			keys = append(keys, policy.Port{})
-		}
-	}
-	keys = sortedSet(keys, comparePorts)
-	grants := make([]Grant, len(keys))
-	e := encode(kindPorts)
-	for k, port := range keys {
-		grants[k] = b.grant(rules, which, port)
-		e = e.number(int(port.Protocol)).number(int(port.Number)).
-			number(int(grants[k].Rule)).number(int(grants[k].Processes))
-	}
-	id := b.ids.of(e.sum())
-	if !b.ports[id] {
-		b.ports[id] = true
-		for k, port := range keys {
-			b.image.Ports[PortKey{id, port.Protocol, port.Number}] = grants[k]
-		}
-	}
-	return id
-}
-
-// grant is what those of the rules that cover a port grant: for each path they
-// name, and for every process, the first of them.
-func (b *builder) grant(rules []*rule, which []int, port policy.Port) Grant {
-	var out Grant
-	var paths []pathGrant
-	for _, i := range which {
-		r := rules[i]
-		if !r.covers(port) {
-			continue
-		}
-		if len(r.processes) == 0 && out.Rule == 0 {
-			out.Rule = b.rule(r.ref)
-		}
-		for _, path := range r.processes {
-			named := func(g pathGrant) bool { return g.path == path }
-			if !slices.ContainsFunc(paths, named) {
-				paths = append(paths, pathGrant{path, r})
-			}
-		}
-	}
-	out.Processes = b.processSet(paths)
-	return out
-}
-
-// covers says whether a rule grants everything that an entry of a port set stands
-// for.
-func (r *rule) covers(p policy.Port) bool {
-	return len(r.ports) == 0 || slices.Contains(r.ports, p) ||
-		slices.Contains(r.ports, policy.Port{Protocol: p.Protocol}) ||
-		slices.Contains(r.ports, policy.Port{})
-}
-
-// rule adds a rule's name.
-func (b *builder) rule(ref policy.RuleRef) uint32 {
-	id := b.ids.of(encode(kindRuleRef).ref(ref).sum())
-	b.image.Rules[id] = ref
-	return id
 }

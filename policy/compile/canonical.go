@@ -16,9 +16,11 @@ import (
 // with its kind; strings and lists bear their length.
 type encoding []byte
 
-// The kinds of content.
+// kind is a kind of content.
+type kind byte
+
 const (
-	kindPair = iota + 1
+	kindPair kind = iota + 1
 	kindBlock
 	kindClass
 	kindRule
@@ -27,9 +29,15 @@ const (
 	kindPorts
 	kindProcesses
 	kindProgram
+	kindAccounts
+	kindService
+	kindNodes
+	kindWorld
+	kindNamed
+	kindNumber
 )
 
-func encode(kind byte) encoding { return encoding{kind} }
+func encode(k kind) encoding { return encoding{byte(k)} }
 
 func (e encoding) sum() sum { return sha256.Sum256(e) }
 
@@ -58,6 +66,10 @@ func (e encoding) ref(r policy.RuleRef) encoding {
 
 func (e encoding) prefix(p netip.Prefix) encoding {
 	return e.string(string(p.Addr().AsSlice())).number(p.Bits())
+}
+
+func (e encoding) port(p PortKey) encoding {
+	return e.number(int(p.Protocol)).number(int(p.Bits)).number(int(p.Port))
 }
 
 // selector encodes a selector, whatever the order of its requirements and values.

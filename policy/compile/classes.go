@@ -4,111 +4,81 @@ package compile
 
 import (
 	"encoding/binary"
-	"maps"
-	"net/netip"
 	"slices"
-
-	"github.com/sluice-io/sluice/policy"
 )
 
-// classes reduces addresses to classes. A set of entries is written as their
-// indices, ascending.
+// class is a set of entries that some address or prefix is in. The set of none is
+// nil, ClassNone.
+type class struct {
+	key     string
+	entries []*entry
+	id      *usedID
+	users   int // addresses and prefixes
+}
+
+// classes are the classes in use.
 type classes struct {
-	entries []*entry // by index
-	ids     *IDs
-	known   map[string]uint32 // by the indices
-	// holding lists, for each entry, the classes that hold it.
-	holding [][]uint32
+	ids   *IDs
+	image uint64 // the Image being made
+	known map[string]*class
 }
 
-// newClasses numbers the entries in the order of their sums, so that a set of
-// entries has one spelling.
-func newClasses(entries map[sum]*entry, ids *IDs) *classes {
-	c := &classes{ids: ids, known: make(map[string]uint32)}
-	c.entries = slices.SortedFunc(maps.Values(entries), compareEntries)
-	for i, e := range c.entries {
-		e.index = int32(i)
-	}
-	c.holding = make([][]uint32, len(c.entries))
-	return c
-}
-
-// of is the class of a set of entries.
-func (c *classes) of(set []int32) uint32 {
+// take gives a set of entries, by serial, its class for one more user.
+func (c *classes) take(set []*entry) *class {
 	if len(set) == 0 {
-		return ClassNone
+		return nil
 	}
 	var key []byte
-	for _, i := range set {
-		key = binary.NativeEndian.AppendUint32(key, uint32(i))
+	for _, e := range set {
+		key = binary.NativeEndian.AppendUint32(key, e.serial)
 	}
-	if id, ok := c.known[string(key)]; ok {
-		return id
+	cl, ok := c.known[string(key)]
+	if !ok {
+		cl = &class{key: string(key), entries: slices.Clone(set)}
+		slices.SortFunc(cl.entries, compareEntries) // serials are this process's
+		content := encode(kindClass)
+		for _, e := range cl.entries {
+			content = append(content, e.sum[:]...)
+			e.classes[cl] = struct{}{}
+			c.touch(e)
+		}
+		cl.id = c.ids.of(content.sum())
+		c.known[cl.key] = cl
 	}
-	e := encode(kindClass)
-	for _, i := range set {
-		e = append(e, c.entries[i].sum[:]...)
-	}
-	id := c.ids.of(e.sum())
-	c.known[string(key)] = id
-	for _, i := range set {
-		c.holding[i] = append(c.holding[i], id)
-	}
-	return id
+	cl.users++
+	return cl
 }
 
-// prefixes gives every prefix that a block names its class.
-func (c *classes) prefixes(t *trie) map[netip.Prefix]uint32 {
-	out := make(map[netip.Prefix]uint32, len(t.order))
-	for _, p := range t.order {
-		out[p] = c.of(t.sets[p])
+// drop takes a user from a class.
+func (c *classes) drop(cl *class) {
+	if cl == nil {
+		return
 	}
-	return out
+	cl.users--
+	if cl.users > 0 {
+		return
+	}
+	delete(c.known, cl.key)
+	for _, e := range cl.entries {
+		delete(e.classes, cl)
+		c.touch(e)
+		if e.of != nil && len(e.classes) == 0 {
+			delete(e.of.numbers, e.port)
+		}
+	}
 }
 
-// peers gives every pod address its class: the selector pairs that select a pod
-// with that address, and the blocks around it.
-func (c *classes) peers(cluster *policy.Cluster, t *trie) map[netip.Addr]uint32 {
-	inv := newInventory(cluster)
-	selectedBy := make([][]int32, len(inv.pods)) // entries by pod
-	for i, e := range c.entries {
-		if e.block != nil {
-			continue
-		}
-		for _, pod := range inv.selected(e) {
-			selectedBy[pod] = append(selectedBy[pod], int32(i))
-		}
+// touch says that the classes of an entry are not what they were.
+func (c *classes) touch(e *entry) {
+	e.changed = c.image
+	if e.of != nil {
+		e.of.changed = c.image
 	}
-	sets := make(map[netip.Addr][]int32, len(inv.pods))
-	order := make([]netip.Addr, 0, len(inv.pods)) // fresh ids do not depend on map order
-	for i, pod := range inv.pods {
-		for _, addr := range pod.IPs {
-			set, ok := sets[addr]
-			if !ok {
-				order = append(order, addr)
-				set = t.lookup(addr, addr.BitLen())
-			}
-			sets[addr] = union(set, selectedBy[i])
-		}
-	}
-	out := make(map[netip.Addr]uint32, len(order))
-	for _, addr := range order {
-		if class := c.of(sets[addr]); class != ClassNone {
-			out[addr] = class
-		}
-	}
-	return out
 }
 
-// union merges two sets; the result may be one of them.
-func union(a, b []int32) []int32 {
-	switch {
-	case len(a) == 0:
-		return b
-	case len(b) == 0:
-		return a
+func (c *class) number() uint32 {
+	if c == nil {
+		return ClassNone
 	}
-	out := slices.Concat(a, b)
-	slices.Sort(out)
-	return slices.Compact(out)
+	return c.id.id
 }

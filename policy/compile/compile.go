@@ -3,34 +3,50 @@
 package compile
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
-	"maps"
+	"net/netip"
+	"slices"
 
 	"github.com/sluice-io/sluice/policy"
 )
 
 // Compiler makes Images one after the other, each fit to replace the one before
-// while flows are judged. It is not safe for concurrent use.
+// while flows are judged. What did not change since is not made again. It is not
+// safe for concurrent use.
 type Compiler struct {
-	ids    *IDs
-	last   generation
-	before generation // for Skip
+	ids       *IDs
+	entries   *registry
+	lowerer   *lowerer
+	addresses *addresses
+	image     uint64 // counts Images
+	last      generation
+	before    generation // for Skip
 }
 
 // generation is what one Image's Pods are judged by.
 type generation struct {
-	entries  map[sum]*entry
 	ruleSets []*ruleSet // in the order of Input.Local, each once
+	known    map[string]*ruleSet
 }
 
 // New makes a Compiler that takes its ids from a table, which it keeps up to
 // date: new(IDs), or the stored one of a former process. Who stores it must do so
 // between Compile and applying the Image: a later process would give ids that the
 // kernel holds already to other contents.
-func New(ids *IDs) *Compiler { return &Compiler{ids: ids} }
+func New(ids *IDs) *Compiler {
+	entries := &registry{known: make(map[sum]*entry)}
+	return &Compiler{
+		ids: ids, entries: entries,
+		lowerer:   &lowerer{entries: entries},
+		addresses: newAddresses(ids, entries),
+	}
+}
 
-// Compile makes the next Image. Objects of the Cluster must not change afterwards;
-// the next snapshot has others.
+// Compile makes the next Image. The Cluster and its objects must not change
+// afterwards; the next snapshot has other maps. Images share what is equal in
+// them, so they must not be changed either.
 //
 // The Image also holds the rule sets that the Pods of the Image before pointed to,
 // by their old ids, and its classes tell apart what the peer entries of either
@@ -42,23 +58,26 @@ func New(ids *IDs) *Compiler { return &Compiler{ids: ids} }
 // the first of a new process, pods whose rules changed may see false denials
 // while they are switched, and nothing worse: AnyPeer is the least that is granted.
 //
-// It fails on input that no reader of manifests lets pass (see validate) and when
-// ids are used up; what retires next is then as before.
+// It fails on input that no reader of manifests lets pass (see validate.go) and
+// when ids are used up; what retires next is then as before.
 func (c *Compiler) Compile(in Input) (*Image, error) {
-	if err := validate(in); err != nil {
+	changed := changes(c.addresses.cluster, in.Cluster)
+	policies, err := c.lowerer.cluster(in.Cluster)
+	if err := errors.Join(err, validateObjects(in.Cluster, changed)); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	l := lowerer{last: c.last.entries, entries: make(map[sum]*entry)}
-	policies := l.cluster(in.Cluster)
-	pods := assign(in, policies)
-	next := generation{entries: l.entries, ruleSets: pods.distinct(in.Local)}
+	pods := assign(in, policies, c.last.known)
 
+	c.image++
 	c.ids.begin()
-	image := c.build(in, next, pods)
+	ruleSets := slices.Concat(c.last.ruleSets, pods.distinct)
+	c.addresses.update(c.image, in.Cluster, changed, c.use(ruleSets))
+	image := c.build(in, ruleSets, pods)
 	if err := c.ids.end(); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	c.before, c.last = c.last, next
+	c.before, c.last = c.last, generation{pods.distinct, pods.known}
+	c.entries.sweep(c.image, c.lowerer, c.before, c.last)
 	return image, nil
 }
 
@@ -66,34 +85,91 @@ func (c *Compiler) Compile(in Input) (*Image, error) {
 // what the one before it holds. Twice in a row it does nothing.
 func (c *Compiler) Skip() { c.last = c.before }
 
-// build makes the Image of a generation and of the one before, which retires.
-func (c *Compiler) build(in Input, next generation, pods assignment) *Image {
-	entries := maps.Clone(next.entries)
-	maps.Copy(entries, c.last.entries)
-	classes := newClasses(entries, c.ids)
-	blocks := newTrie(classes.entries)
+// use marks the entries of rule sets and lists them by serial.
+func (c *Compiler) use(ruleSets []*ruleSet) []*entry {
+	var out []*entry
+	for _, s := range ruleSets {
+		for _, e := range s.entries {
+			if e.used != c.image {
+				e.used = c.image
+				out = append(out, e)
+			}
+		}
+	}
+	slices.SortFunc(out, compareSerials)
+	return out
+}
+
+// build makes an Image of rule sets.
+func (c *Compiler) build(in Input, ruleSets []*ruleSet, pods assignment) *Image {
 	image := &Image{
 		Pods:      make(map[policy.PodKey]uint32, len(in.Local)),
 		RuleSets:  make(map[uint32]RuleSet),
-		Edges:     make(map[Edge]uint32),
+		Edges:     make(map[Edge]PortSet),
 		Ports:     make(map[PortKey]Grant),
 		Processes: make(map[ProcessKey]uint32),
-		Prefixes:  classes.prefixes(blocks),
-		Peers:     classes.peers(in.Cluster, blocks),
+		Prefixes:  c.addresses.prefixes,
+		Peers:     c.addresses.peers,
 		Rules:     make(map[uint32]policy.RuleRef),
 		Paths:     make(map[string]uint32),
 		Selected:  pods.selected,
+		Sources:   pods.sources,
 	}
-	b := builder{
-		ids: c.ids, image: image, holding: classes.holding,
-		ports: make(map[uint32]bool), processes: make(map[uint32][]pathGrant),
+	image.Services, image.NodePorts = services(in.Cluster)
+	b := builder{ids: c.ids, image: c.image}
+	processes := make(map[uint32][]pathGrant)
+	for _, s := range ruleSets {
+		image.add(b.tablesOf(s), processes)
 	}
-	for _, s := range c.last.ruleSets {
-		b.ruleSet(s)
-	}
+	image.programs(c.ids, in.Programs, processes)
 	for _, key := range in.Local {
-		image.Pods[key] = b.ruleSet(pods.ruleSets[key])
+		image.Pods[key] = RuleSetOpen
+		if s := pods.ruleSets[key]; s != nil {
+			image.Pods[key] = c.ids.of(s.sum).id
+		}
 	}
-	b.programs(in.Programs)
 	return image
+}
+
+// add adds the tables of a rule set. Process sets go to processes.
+func (im *Image) add(t *tables, processes map[uint32][]pathGrant) {
+	if _, ok := im.RuleSets[t.id]; ok {
+		return
+	}
+	im.RuleSets[t.id] = t.set
+	for _, e := range t.edges {
+		im.Edges[e.Edge] = e.PortSet
+	}
+	for id, set := range t.ports {
+		for i, k := range set.keys {
+			im.Ports[PortKey{id, k.Protocol, k.Bits, k.Port}] = set.grants[i]
+		}
+	}
+	for ref, id := range t.rules {
+		im.Rules[id] = ref
+	}
+	for id, paths := range t.processes {
+		processes[id] = paths
+		for _, g := range paths {
+			im.Paths[g.path] = g.program
+		}
+	}
+	if t.audit != nil {
+		im.add(t.audit, processes)
+	}
+}
+
+// services are the addresses of Services and the ports that nodes have for them.
+func services(c *policy.Cluster) (ips []netip.Addr, nodePorts []NodePort) {
+	for _, s := range c.Services {
+		ips = append(ips, s.IPs...)
+		for _, p := range s.Ports {
+			if p.NodePort != 0 {
+				nodePorts = append(nodePorts, NodePort{p.Protocol, p.NodePort})
+			}
+		}
+	}
+	return sortedSet(ips, netip.Addr.Compare), sortedSet(nodePorts, func(a, b NodePort) int {
+		return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Port, b.Port))
+	})
 }

@@ -23,13 +23,15 @@ func shop(policies ...any) Input {
 	for i, k := range in.Local {
 		in.Cluster.Pods[k] = policy.Pod{
 			PodKey: k, Labels: map[string]string{"app": k.Name},
-			IPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)})},
+			IPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, 0, byte(1 + i)})}, ServiceAccount: "default",
 		}
 	}
 	for _, p := range policies {
 		switch p := p.(type) {
 		case *policy.NetworkPolicy:
 			in.Cluster.NetworkPolicies = append(in.Cluster.NetworkPolicies, p)
+		case *policy.ClusterNetworkPolicy:
+			in.Cluster.ClusterNetworkPolicies = append(in.Cluster.ClusterNetworkPolicies, p)
 		case *policy.WorkloadPolicy:
 			in.Cluster.WorkloadPolicies = append(in.Cluster.WorkloadPolicies, p)
 		}
@@ -73,7 +75,7 @@ func TestUnselectedPodsAreOpen(t *testing.T) {
 	if im.Pods[db] != RuleSetOpen || im.Pods[lone] != RuleSetOpen {
 		t.Errorf("rule sets of a host-network pod and of one whose policy asks for nothing: %d, %d", im.Pods[db], im.Pods[lone])
 	}
-	want := RuleSet{Isolated: [2][2]bool{policy.Ingress: {NetworkPolicies: true}}}
+	want := RuleSet{Active: [2][Layers]bool{policy.Ingress: {NetworkPolicies: true}}}
 	if diff := cmp.Diff(want, im.RuleSets[im.Pods[web]]); diff != "" {
 		t.Errorf("default deny: -want +got:\n%s", diff)
 	}
@@ -130,7 +132,7 @@ func TestEdgeEqualToAnyPeer(t *testing.T) {
 		policy.Rule{Ports: http, Peers: []policy.Peer{pods("db")}},
 	)))
 	set := im.RuleSets[im.Pods[web]].AnyPeer[policy.Ingress][NetworkPolicies]
-	if len(im.Edges) != 0 || len(im.Ports) != 1 || im.Ports[PortKey{set, policy.TCP, 80}].Rule == 0 {
+	if len(im.Edges) != 0 || len(im.Ports) != 1 || im.Ports[PortKey{set.ID, policy.TCP, 16, 80}].Rule == 0 {
 		t.Errorf("edges %v, ports %v", im.Edges, im.Ports)
 	}
 }
@@ -162,12 +164,12 @@ func TestSpecificEntriesIncludeWider(t *testing.T) {
 		got[k] = answer{rule(g.Rule), by(im.Paths["/bin/a"]), by(im.Paths["/bin/b"]), by(im.Programs[0])}
 	}
 	want := map[PortKey]answer{
-		{}:                                {-1, 0, -1, 0},
-		{Protocol: policy.TCP}:            {-1, 0, 1, 0},
-		{Protocol: policy.TCP, Port: 443}: {2, 0, 1, 0},
+		{}:                     {-1, 0, -1, 0},
+		{Protocol: policy.TCP}: {-1, 0, 1, 0},
+		{Protocol: policy.TCP, Bits: 16, Port: 443}: {2, 0, 1, 0},
 	}
-	if diff := cmp.Diff(want, got); diff != "" || set == 0 {
-		t.Errorf("set %d: -want +got:\n%s", set, diff)
+	if diff := cmp.Diff(want, got); diff != "" || set.Lengths != 1<<16|1 {
+		t.Errorf("set %+v: -want +got:\n%s", set, diff)
 	}
 	if diff := cmp.Diff(im.Programs[1:], []uint32{im.Paths["/bin/b"], 0, 0}); diff != "" {
 		t.Errorf("programs: %s", diff)
@@ -201,7 +203,7 @@ func TestSpellingDoesNotMatter(t *testing.T) {
 		},
 	}))
 	first, second := mustCompile(t, New(ids), a), mustCompile(t, New(ids), b)
-	if diff := cmp.Diff(first, second); diff != "" {
+	if diff := diffImages(first, second); diff != "" {
 		t.Errorf("-one spelling +other:\n%s", diff)
 	}
 }
@@ -229,15 +231,15 @@ func TestCompileRefuses(t *testing.T) {
 		{peer(policy.Peer{IPBlock: &policy.IPBlock{}}), "prefix invalid"},
 		{peer(block("10.0.0.0/8", "10.0.0.0/8")), "exception 10.0.0.0/8"},
 		{peer(block("10.0.0.0/8", "11.0.0.0/16")), "exception 11.0.0.0/16"},
-		{peer(both), "both"},
+		{peer(both), "2 groups"},
 		{peer(policy.Peer{Namespaces: &operator.Pods}), `operator "Like"`},
 		{rule(policy.Rule{Ports: []policy.Port{{Number: 80}}}), "port 80 of every protocol"},
-		{rule(policy.Rule{Processes: []policy.Process{{}}}), "empty process path"},
+		{rule(policy.Rule{Processes: []policy.Process{{}}}), "processes in a NetworkPolicy"},
 		{shop(operator), `operator "Like"`},
 		{shop(mode), `mode ""`},
 		{shop(response), `response "Reset"`},
 		{shop(action), `action "Deny"`},
-		{mapped, "pod shop/web: address ::ffff:10.0.0.1"},
+		{mapped, "Pod/shop/web: address ::ffff:10.0.0.1"},
 	} {
 		c := New(new(IDs))
 		if _, err := c.Compile(tt.in); err == nil || !strings.Contains(err.Error(), tt.want) {

@@ -31,24 +31,34 @@ func (s *sum) UnmarshalText(text []byte) error {
 // use; as JSON it outlives the process.
 type IDs struct {
 	next  uint32 // 0: nothing handed out yet
-	table map[sum]usedID
+	image uint64 // counts Images
+	table map[sum]*usedID
 }
 
-// usedID is an id and the number of Images since the last one that used it.
+// usedID is an id and the last Image that used it.
 type usedID struct {
-	ID     uint32 `json:"id"`
-	Unused uint8  `json:"unused,omitempty"`
+	id    uint32
+	image uint64
 }
 
 // idsJSON is how IDs are written.
 type idsJSON struct {
-	Next uint32         `json:"next"`
-	IDs  map[sum]usedID `json:"ids"`
+	Next uint32             `json:"next"`
+	IDs  map[sum]usedIDJSON `json:"ids"`
+}
+
+type usedIDJSON struct {
+	ID     uint32 `json:"id"`
+	Unused uint64 `json:"unused,omitempty"` // Images since the last one that used it
 }
 
 // MarshalJSON writes the table.
 func (t *IDs) MarshalJSON() ([]byte, error) {
-	return json.Marshal(idsJSON{max(t.next, FirstID), t.table})
+	out := idsJSON{max(t.next, FirstID), make(map[sum]usedIDJSON, len(t.table))}
+	for content, used := range t.table {
+		out.IDs[content] = usedIDJSON{used.id, t.image - used.image}
+	}
+	return json.Marshal(out)
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote. A table that would hand out an id
@@ -61,34 +71,34 @@ func (t *IDs) UnmarshalJSON(data []byte) error {
 	if in.Next < FirstID {
 		return fmt.Errorf("read ids: next id %d is below %d", in.Next, FirstID)
 	}
+	const image = 2 // more than Unused may be
+	table := make(map[sum]*usedID, len(in.IDs))
 	seen := make(map[uint32]bool, len(in.IDs))
 	for content, used := range in.IDs {
 		if used.ID < FirstID || used.ID >= in.Next || seen[used.ID] {
 			return fmt.Errorf("read ids: id %d of %x is out of range or there twice", used.ID, content)
 		}
 		seen[used.ID] = true
+		table[content] = &usedID{used.ID, image - min(used.Unused, image)}
 	}
-	t.next, t.table = in.Next, in.IDs
+	t.next, t.image, t.table = in.Next, image, table
 	return nil
 }
 
 // begin starts an Image.
 func (t *IDs) begin() {
 	if t.table == nil {
-		t.table = make(map[sum]usedID)
+		t.table = make(map[sum]*usedID)
 	}
 	t.next = max(t.next, FirstID)
-	for content, used := range t.table {
-		used.Unused++
-		t.table[content] = used
-	}
+	t.image++
 }
 
 // end forgets what neither the Image begun last nor the one before it uses. It
 // fails when there are no more ids.
 func (t *IDs) end() error {
 	for content, used := range t.table {
-		if used.Unused > 1 {
+		if used.image+1 < t.image {
 			delete(t.table, content)
 		}
 	}
@@ -98,15 +108,19 @@ func (t *IDs) end() error {
 	return nil
 }
 
-// of is the id of a content.
-func (t *IDs) of(content sum) uint32 {
+// of gives a content its id for this Image.
+func (t *IDs) of(content sum) *usedID {
 	used, ok := t.table[content]
 	if !ok {
-		used.ID = t.next
+		used = &usedID{id: t.next}
+		t.table[content] = used
 		if t.next < math.MaxUint32 { // the last one is for end to find
 			t.next++
 		}
 	}
-	t.table[content] = usedID{ID: used.ID}
-	return used.ID
+	t.keep(used)
+	return used
 }
+
+// keep says that this Image uses an id that the one before used.
+func (t *IDs) keep(used *usedID) { used.image = t.image }

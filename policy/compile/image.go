@@ -17,14 +17,18 @@ import (
 	"github.com/sluice-io/sluice/policy"
 )
 
-// Layer is a set of rules that a flow must pass; a pod that a layer isolates in
-// a direction needs an allow of that layer, whatever the others say.
+// Layer is a set of rules that a flow is asked about. NetworkPolicies and
+// WorkloadPolicies isolate: in a direction that they isolate, a flow needs an allow
+// of each. Admin and Baseline are ordered: the first rule that matches decides.
 type Layer uint8
 
 // The layers, in the order in which they are asked.
 const (
-	NetworkPolicies  Layer = 0
-	WorkloadPolicies Layer = 1
+	Admin            Layer = 0
+	NetworkPolicies  Layer = 1
+	WorkloadPolicies Layer = 2
+	Baseline         Layer = 3
+	Layers                 = 4
 )
 
 // Well-known rule sets. Their meaning is the kernel's own; they have no entry in
@@ -45,18 +49,24 @@ const ClassNone uint32 = 0
 // A flow of a pod under rule set R in direction D is judged so:
 //
 //	class := Peers[addr], else Prefixes[longest match], else ClassNone
-//	for each layer L that RuleSets[R].Isolated[D][L]:
-//	    ports := Edges[R, class, D, L], else RuleSets[R].AnyPeer[D][L]
-//	    grant := Ports[ports, proto, port], else Ports[ports, proto, 0], else Ports[ports, 0, 0]
-//	    rule  := Processes[grant.Processes, program], else grant.Rule
+//	grant(L):
+//	    set := Edges[R, class, D, L], else RuleSets[R].AnyPeer[D][L]
+//	    for bits from 16 down to 0 that set.Lengths has:
+//	        Ports[set.ID, proto, bits, port cut to bits] if it is there
+//	    Ports[set.ID, 0, 0, 0] if it is there, else the zero Grant
+//	if RuleSets[R].Active[D][Admin]: Accept and Deny of grant(Admin) are final
+//	for L of NetworkPolicies, WorkloadPolicies that RuleSets[R].Active[D][L]:
+//	    rule := Processes[grant(L).Processes, program], else grant(L).Rule
 //	    no rule: denied
+//	if none of the two is active but Baseline is: as grant(Baseline) says
+//	nothing decided: allowed
 //
 // An Edge's port set includes what AnyPeer grants, and a specific Ports entry
 // includes what the wider ones grant, so that the first hit is the answer.
 type Image struct {
 	Pods     map[policy.PodKey]uint32 // local pods: rule set id, RuleSetOpen if nothing selects them
 	RuleSets map[uint32]RuleSet
-	Edges    map[Edge]uint32 // port set; edges of retiring rule sets included
+	Edges    map[Edge]PortSet // edges of retiring rule sets included
 	Ports    map[PortKey]Grant
 	// Processes answers for a program: an id of Programs.
 	Processes map[ProcessKey]uint32 // rule id
@@ -71,14 +81,24 @@ type Image struct {
 	Programs []uint32
 	// Selected lists, for each local pod, the policies that select it, sorted.
 	Selected map[policy.PodKey][]policy.Ref
+	// Sources are the CIDRs that each local pod may use as source besides its own
+	// addresses, sorted; pods without any are left out.
+	Sources map[policy.PodKey][]netip.Prefix
+	// Services are the addresses of Services, sorted: a flow there may be judged by
+	// the backend that is chosen for it.
+	Services []netip.Addr
+	// NodePorts are the ports under which Services are reached on this node's own
+	// addresses, sorted.
+	NodePorts []NodePort
 }
 
 // RuleSet is the head of a rule set. Arrays are indexed by policy.Direction,
 // then by Layer.
 type RuleSet struct {
-	Isolated [2][2]bool
-	AnyPeer  [2][2]uint32 // port set of the rules without peers; 0: none
-	Errno    [2]bool      // a denial by WorkloadPolicies is EPERM at the socket
+	// Active layers are asked: they isolate the pod, or have ordered rules for it.
+	Active  [2][Layers]bool
+	AnyPeer [2][Layers]PortSet // of the rules without peers
+	Errno   [2]bool            // a denial by WorkloadPolicies is EPERM at the socket
 	// Audit is the rule set by which a flow that is allowed is judged a second
 	// time, as if the Audit policies were enforced; 0: none isolates the pod.
 	Audit uint32
@@ -106,24 +126,52 @@ type Edge struct {
 	Layer     Layer
 }
 
-// PortKey is an entry of a port set. Port 0 stands for every port, Protocol 0
-// (with Port 0) for every protocol.
+// PortSet names a port set; the zero PortSet grants nothing. Bit n of Lengths, 0 to
+// 16, is set if the set has an entry of a protocol with that many bits.
+type PortSet struct {
+	ID      uint32
+	Lengths uint32
+}
+
+// PortKey is an entry of a port set: the ports of Protocol whose first Bits bits are
+// those of Port, whose other bits are 0. Protocol 0 (with Bits 0) stands for every
+// protocol. Protocols without ports are asked for with port 0.
 type PortKey struct {
 	Set      uint32
 	Protocol policy.Protocol
+	Bits     uint8 // 0 to 16
 	Port     uint16
 }
 
-// Grant is what a port set allows at a PortKey.
+// Verdict of a Grant in an ordered layer.
+type Verdict uint8
+
+// The verdicts; the values are those of the kernel tables.
+const (
+	Pass   Verdict = 0
+	Accept Verdict = 1
+	Deny   Verdict = 2
+)
+
+// Grant is what a port set says at a PortKey.
 type Grant struct {
-	Rule      uint32 // the rule that allows every process; 0: none
-	Processes uint32 // the process set that is asked first; 0: none
+	// Rule is the rule that allows every process, 0: none; in an ordered layer the
+	// rule that decides.
+	Rule      uint32
+	Processes uint32  // the process set that is asked first; 0: none
+	Verdict   Verdict // of an ordered layer
 }
 
 // ProcessKey is an entry of a process set.
 type ProcessKey struct {
 	Set     uint32
 	Program uint32
+}
+
+// NodePort is a port on the node's own addresses that leads to a Service.
+type NodePort struct {
+	Protocol policy.Protocol
+	Port     uint16
 }
 
 // Input is what an Image is made from.

@@ -31,29 +31,68 @@ func interpret(im *Image, q question) policy.Verdict {
 }
 
 func interpretOnce(im *Image, q question) policy.Verdict {
-	v := policy.Verdict{Allowed: true, Reason: policy.ReasonNoPolicy}
-	set, class := im.RuleSets[q.ruleSet], classOf(im, q.Peer)
-	for layer, isolated := range set.Isolated[q.Direction] {
-		if !isolated {
+	active := im.RuleSets[q.ruleSet].Active[q.Direction]
+	if active[Admin] {
+		if v, final := interpretOrdered(im, q, Admin); final {
+			return v
+		}
+	}
+	var v policy.Verdict
+	// WorkloadPolicies are named first, for denials and for rules.
+	for _, layer := range []Layer{WorkloadPolicies, NetworkPolicies} {
+		if !active[layer] {
 			continue
 		}
-		ports, ok := im.Edges[Edge{q.ruleSet, class, q.Direction, Layer(layer)}]
-		if !ok {
-			ports = set.AnyPeer[q.Direction][layer]
-		}
-		grant := grantOf(im, ports, q.Protocol, q.Port)
+		grant := grantOf(im, q, layer)
 		rule, ok := im.Processes[ProcessKey{grant.Processes, q.program}]
 		if !ok {
 			rule = grant.Rule
 		}
-		if rule == 0 {
-			v.Allowed, v.Rule, v.Reason = false, policy.RuleRef{}, policy.ReasonDefaultDeny
-			v.Errno = Layer(layer) == WorkloadPolicies && set.Errno[q.Direction]
-		} else if v.Allowed {
-			v.Rule, v.Reason = im.Rules[rule], policy.ReasonPolicy
+		switch {
+		case rule == 0 && layer == WorkloadPolicies:
+			return policy.Verdict{
+				Reason: policy.ReasonDefaultDeny, Kind: policy.KindWorkloadPolicy,
+				Errno: im.RuleSets[q.ruleSet].Errno[q.Direction],
+			}
+		case rule == 0:
+			return policy.Verdict{Reason: policy.ReasonDefaultDeny, Kind: policy.KindNetworkPolicy}
+		case !v.Allowed:
+			v = policy.Verdict{Allowed: true, Reason: policy.ReasonPolicy, Rule: im.Rules[rule]}
 		}
 	}
-	return v
+	if v.Allowed {
+		return v
+	}
+	if active[Baseline] {
+		if v, final := interpretOrdered(im, q, Baseline); final {
+			return v
+		}
+	}
+	return policy.Verdict{Allowed: true, Reason: policy.ReasonNoPolicy}
+}
+
+// interpretOrdered asks an ordered layer; Pass and no rule are not final.
+func interpretOrdered(im *Image, q question, layer Layer) (v policy.Verdict, final bool) {
+	grant := grantOf(im, q, layer)
+	v = policy.Verdict{Allowed: grant.Verdict == Accept, Reason: policy.ReasonPolicy, Rule: im.Rules[grant.Rule]}
+	return v, grant.Verdict != Pass
+}
+
+func grantOf(im *Image, q question, layer Layer) Grant {
+	set, ok := im.Edges[Edge{q.ruleSet, classOf(im, q.Peer), q.Direction, layer}]
+	if !ok {
+		set = im.RuleSets[q.ruleSet].AnyPeer[q.Direction][layer]
+	}
+	for bits := 16; bits >= 0; bits-- {
+		if set.Lengths&(1<<bits) == 0 {
+			continue
+		}
+		key := PortKey{set.ID, q.Protocol, uint8(bits), q.Port >> (16 - bits) << (16 - bits)}
+		if grant, ok := im.Ports[key]; ok {
+			return grant
+		}
+	}
+	return im.Ports[PortKey{Set: set.ID}]
 }
 
 func classOf(im *Image, addr netip.Addr) uint32 {
@@ -67,13 +106,4 @@ func classOf(im *Image, addr netip.Addr) uint32 {
 		}
 	}
 	return class
-}
-
-func grantOf(im *Image, set uint32, proto policy.Protocol, port uint16) Grant {
-	for _, key := range []PortKey{{set, proto, port}, {set, proto, 0}, {set, 0, 0}} {
-		if grant, ok := im.Ports[key]; ok {
-			return grant
-		}
-	}
-	return Grant{}
 }

@@ -4,7 +4,10 @@ package compile
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 
 	"github.com/sluice-io/sluice/policy"
@@ -13,90 +16,219 @@ import (
 // lowered is a policy of any kind in canonical form. It depends on nothing but
 // the policy.
 type lowered struct {
-	ref      policy.Ref
-	layer    Layer
-	pods     policy.Selector
-	audit    bool // not enforced
-	errno    bool
-	isolates [2]bool
-	rules    [2][]*rule // of the directions that it isolates
-	kill     *policy.RuleRef
+	serial     uint32 // in the order in which the Compiler came to know them
+	ref        policy.Ref
+	layer      Layer
+	priority   int              // within an ordered layer
+	namespaces *policy.Selector // of the pods of a cluster-scoped policy; else nil
+	pods       policy.Selector
+	audit      bool // not enforced
+	errno      bool
+	active     [2]bool
+	rules      [2][]*rule    // of the directions that are active
+	names      []policy.Port // names of ports in ingress rules
+	kill       *policy.RuleRef
+	sources    []netip.Prefix
 }
 
-// rule is an allow rule in canonical form: lists are sorted, each element once.
+// rule is a rule, or the part of it that one port name stands for, in canonical
+// form: lists are sorted, each element once.
 type rule struct {
 	sum       sum
 	ref       policy.RuleRef
-	peers     []*entry // none: every peer
-	ports     []policy.Port
+	verdict   Verdict // of an ordered layer
+	anyPeer   bool
+	peers     []*entry // of kindNamed, or none is
+	ports     []PortKey
+	named     []policy.Port // in place of ports: a list with names of the judged pod's
 	processes []string
 }
 
-// lowerer lowers policies; a peer entry that several of them name, or one of the
-// generation before, is one entry.
+// lowerer lowers policies, each once.
 type lowerer struct {
-	last    map[sum]*entry
-	entries map[sum]*entry
+	entries *registry
+	known   map[any]*lowered // by the pointer to the policy
+	serial  uint32
 }
 
-// cluster lowers all policies, sorted by ref. Within a layer that is the order in
-// which the first of several rules is named.
-func (l *lowerer) cluster(c *policy.Cluster) []*lowered {
-	var out []*lowered
-	for _, p := range c.NetworkPolicies {
-		out = append(out, &lowered{
-			ref: p.Ref(), layer: NetworkPolicies, pods: p.Pods, isolates: p.Isolates,
-			rules: l.rules(p.Ref(), p.Isolates, p.Rules),
-		})
+// cluster lowers all policies, sorted by ref, which is the order in which the
+// first of several rules is named. It fails if one of them is not valid.
+func (l *lowerer) cluster(c *policy.Cluster) ([]*lowered, error) {
+	known := make(map[any]*lowered, len(l.known))
+	err := errors.Join(
+		lowerAll(l, known, c.ClusterNetworkPolicies, validateClusterNetworkPolicy, l.clusterNetworkPolicy),
+		lowerAll(l, known, c.NetworkPolicies, validateNetworkPolicy, l.networkPolicy),
+		lowerAll(l, known, c.WorkloadPolicies, validateWorkloadPolicy, l.workloadPolicy),
+	)
+	out := slices.SortedFunc(maps.Values(known), func(a, b *lowered) int { return a.ref.Compare(b.ref) })
+	for i := range out[:max(0, len(out)-1)] {
+		if out[i].ref == out[i+1].ref {
+			err = errors.Join(err, fmt.Errorf("%s: there twice", out[i].ref))
+		}
 	}
-	for _, p := range c.WorkloadPolicies {
-		out = append(out, &lowered{
-			ref: p.Ref(), layer: WorkloadPolicies, pods: p.Pods, isolates: p.Isolates,
-			audit: p.Mode == policy.Audit, errno: p.DenyResponse == policy.Errno,
-			rules: l.rules(p.Ref(), p.Isolates, p.Rules),
-			kill:  killsOnPrivileges(p),
-		})
+	if err != nil {
+		return nil, err
 	}
-	slices.SortFunc(out, func(a, b *lowered) int { return a.ref.Compare(b.ref) })
+	l.known = known
+	return out, nil
+}
+
+// lowerAll lowers the policies of one kind into known.
+func lowerAll[P interface {
+	comparable
+	Ref() policy.Ref
+}](l *lowerer, known map[any]*lowered, list []P, validate func(P) error, lower func(P) *lowered) error {
+	var errs []error
+	for _, p := range list {
+		out, ok := l.known[p]
+		if !ok {
+			if err := validate(p); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", p.Ref(), err))
+				continue
+			}
+			out = lower(p)
+			l.serial++
+			out.serial, out.ref = l.serial, p.Ref()
+		}
+		known[p] = out
+	}
+	return errors.Join(errs...)
+}
+
+func (l *lowerer) networkPolicy(p *policy.NetworkPolicy) *lowered {
+	out := &lowered{layer: NetworkPolicies, pods: p.Pods, active: p.Isolates}
+	l.rules(out, p.Ref(), p.Rules)
 	return out
 }
 
-func (l *lowerer) rules(ref policy.Ref, isolates [2]bool, rules [2][]policy.Rule) (out [2][]*rule) {
-	for d := range out {
-		if !isolates[d] {
-			continue // rules of a direction that is not isolated are not in force
-		}
+func (l *lowerer) workloadPolicy(p *policy.WorkloadPolicy) *lowered {
+	out := &lowered{
+		layer: WorkloadPolicies, namespaces: p.Namespaces, pods: p.Pods, active: p.Isolates,
+		audit: p.Mode == policy.Audit, errno: p.DenyResponse == policy.Errno,
+		kill: killsOnPrivileges(p),
+	}
+	if p.Namespaces != nil && p.Mode == policy.Enforce {
+		out.sources = p.AllowedSources
+	}
+	l.rules(out, p.Ref(), p.Rules)
+	return out
+}
+
+func (l *lowerer) clusterNetworkPolicy(p *policy.ClusterNetworkPolicy) *lowered {
+	out := &lowered{layer: Admin, priority: p.Priority, namespaces: &p.Namespaces, pods: p.Pods}
+	if p.Tier == policy.Baseline {
+		out.layer = Baseline
+	}
+	for d := range p.Rules {
+		out.active[d] = len(p.Rules[d]) > 0
+	}
+	l.rules(out, p.Ref(), p.Rules)
+	return out
+}
+
+// rules lowers the rules of the directions that a policy is active in; others are
+// not in force.
+func (l *lowerer) rules(out *lowered, ref policy.Ref, rules [2][]policy.Rule) {
+	for d := range rules {
 		for i, r := range rules[d] {
-			out[d] = append(out[d], l.rule(policy.RuleRef{Policy: ref, Index: i}, r))
+			if out.active[d] {
+				out.rules[d] = append(out.rules[d], l.rule(policy.RuleRef{Policy: ref, Index: i}, r, policy.Direction(d))...)
+			}
 		}
+	}
+	for _, r := range out.rules[policy.Ingress] {
+		out.names = append(out.names, portNames(r.named)...)
+	}
+	out.names = sortedSet(out.names, compareNames)
+}
+
+// rule lowers a rule of one direction: to nothing if it matches nothing whatever
+// the cluster, and to one part for each name of a port of destination pods.
+func (l *lowerer) rule(ref policy.RuleRef, r policy.Rule, d policy.Direction) []*rule {
+	if r.Unknown {
+		if r.Action == policy.Accept {
+			return nil
+		}
+		return []*rule{rule{ref: ref, verdict: Deny, anyPeer: true, ports: []PortKey{everyPort}}.summed()}
+	}
+	whole := rule{ref: ref, verdict: verdicts[r.Action], anyPeer: len(r.Peers) == 0}
+	for _, p := range r.Peers {
+		if e := newEntry(ref.Policy.Namespace, p); e != nil {
+			whole.peers = append(whole.peers, l.entries.intern(e))
+		}
+	}
+	whole.peers = sortedSet(whole.peers, compareEntries)
+	for _, p := range r.Processes {
+		whole.processes = append(whole.processes, p.Path)
+	}
+	whole.processes = sortedSet(whole.processes, cmp.Compare)
+	if !whole.anyPeer && len(whole.peers) == 0 {
+		return nil
+	}
+	return l.parts(whole, r.Ports, d)
+}
+
+// parts gives a rule its ports.
+func (l *lowerer) parts(whole rule, ports []policy.Port, d policy.Direction) (out []*rule) {
+	names := portNames(ports)
+	if d == policy.Ingress && len(names) > 0 {
+		whole.named = ports
+		return []*rule{&whole}
+	}
+	if len(ports) == 0 {
+		whole.ports = []PortKey{everyPort}
+	} else {
+		whole.ports = portKeys(slices.DeleteFunc(slices.Clone(ports), isNamed))
+	}
+	if len(whole.ports) > 0 {
+		out = append(out, whole.summed())
+	}
+	for _, name := range sortedSet(names, compareNames) {
+		part := whole
+		part.anyPeer, part.peers, part.ports = false, nil, nil
+		if whole.anyPeer {
+			part.peers = append(part.peers, l.entries.intern(newNamed(nil, name)))
+		}
+		for _, base := range whole.peers {
+			part.peers = append(part.peers, l.entries.intern(newNamed(base, name)))
+		}
+		out = append(out, part.summed())
 	}
 	return out
 }
 
-func (l *lowerer) rule(ref policy.RuleRef, r policy.Rule) *rule {
-	out := &rule{ref: ref, ports: sortedSet(r.Ports, comparePorts)}
-	peers := make(map[sum]*entry, len(r.Peers))
-	for _, p := range r.Peers {
-		e := newEntry(ref.Policy.Namespace, p)
-		e = cmp.Or(l.entries[e.sum], l.last[e.sum], e)
-		l.entries[e.sum], peers[e.sum] = e, e
+// on is a rule on a pod that has ports, nil if it matches nothing there.
+func (r rule) on(pod []policy.ContainerPort) *rule {
+	ports := slices.DeleteFunc(slices.Clone(r.named), isNamed)
+	r.ports = portKeys(append(ports, numbers(portNames(r.named), pod)...))
+	r.named = nil
+	if len(r.ports) == 0 {
+		return nil
 	}
-	out.peers = slices.SortedFunc(maps.Values(peers), compareEntries)
-	for _, p := range r.Processes {
-		out.processes = append(out.processes, p.Path)
-	}
-	out.processes = sortedSet(out.processes, cmp.Compare)
+	return r.summed()
+}
 
-	e := encode(kindRule).ref(ref).number(len(out.peers))
-	for _, p := range out.peers {
+func isNamed(p policy.Port) bool { return p.Name != "" }
+
+func portNames(ports []policy.Port) []policy.Port {
+	return slices.DeleteFunc(slices.Clone(ports), func(p policy.Port) bool { return !isNamed(p) })
+}
+
+// verdicts of a ClusterNetworkPolicy's rules; those of other kinds have none.
+var verdicts = map[policy.RuleAction]Verdict{policy.Accept: Accept, policy.Deny: Deny, policy.Pass: Pass}
+
+// summed gives a rule its sum.
+func (r rule) summed() *rule {
+	e := append(encode(kindRule).ref(r.ref), byte(r.verdict)).flag(r.anyPeer).number(len(r.peers))
+	for _, p := range r.peers {
 		e = append(e, p.sum[:]...)
 	}
-	e = e.number(len(out.ports))
-	for _, p := range out.ports {
-		e = e.number(int(p.Protocol)).number(int(p.Number))
+	e = e.number(len(r.ports))
+	for _, p := range r.ports {
+		e = e.port(p)
 	}
-	out.sum = e.strings(out.processes).sum()
-	return out
+	r.sum = e.strings(r.processes).sum()
+	return &r
 }
 
 // killsOnPrivileges is the first rule of a policy that kills on a gain of
@@ -110,8 +242,6 @@ func killsOnPrivileges(p *policy.WorkloadPolicy) *policy.RuleRef {
 	return nil
 }
 
-func compareEntries(a, b *entry) int { return slices.Compare(a.sum[:], b.sum[:]) }
-
-func comparePorts(a, b policy.Port) int {
-	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Number, b.Number))
+func compareNames(a, b policy.Port) int {
+	return cmp.Or(cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Name, b.Name))
 }

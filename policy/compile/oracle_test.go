@@ -96,6 +96,9 @@ func randomSize(r *rand.Rand) policytest.Size {
 	size := policytest.Small
 	size.Namespaces = 1 + r.IntN(3)
 	size.Pods = 5 + r.IntN(20)
+	size.Nodes = r.IntN(4)
+	size.Services = r.IntN(4)
+	size.ClusterNetworkPolicies = r.IntN(8)
 	size.NetworkPolicies = r.IntN(12)
 	size.WorkloadPolicies = r.IntN(12)
 	return size
@@ -106,8 +109,8 @@ type oracle struct {
 	compiler *Compiler
 	ids      *IDs
 	c        policytest.Case
-	last     *policy.Cluster // compiled before c; nil at first
-	image    *Image          // of last
+	last     policytest.Case // compiled before c
+	image    *Image          // of last; nil at first
 }
 
 func newOracle(c policytest.Case) *oracle {
@@ -120,7 +123,9 @@ func newOracle(c policytest.Case) *oracle {
 func (o *oracle) step(r *rand.Rand, flows int, seen func(policy.Verdict)) error {
 	in := Input{Cluster: o.c.Cluster, Local: o.c.Local, Programs: o.c.Programs}
 	if r.IntN(4) == 0 {
-		o.restart()
+		if err := o.restart(); err != nil {
+			return err
+		}
 	}
 	image, err := o.compiler.Compile(in)
 	if err != nil {
@@ -148,28 +153,39 @@ func (o *oracle) step(r *rand.Rand, flows int, seen func(policy.Verdict)) error 
 	if err := o.askPrivileges(image); err != nil {
 		return err
 	}
-	o.last, o.image = o.c.Cluster, image
+	o.last, o.image = o.c, image
 	return nil
 }
 
-// restart puts the table of ids through JSON, as a new process does that compiles
-// first what the former one had compiled last.
-func (o *oracle) restart() {
+// restart goes over to a new process: it has the table of ids, and compiles first
+// what the former one had compiled last.
+func (o *oracle) restart() error {
 	data, err := json.Marshal(o.ids)
 	if err != nil {
-		panic(err)
+		return err
 	}
-	ids := new(IDs)
-	if err := json.Unmarshal(data, ids); err != nil {
-		panic(err)
+	o.ids = new(IDs)
+	if err := json.Unmarshal(data, o.ids); err != nil {
+		return err
 	}
-	o.ids = ids
-	o.compiler.ids = ids
+	o.compiler = New(o.ids)
+	if o.last.Cluster == nil {
+		return nil
+	}
+	image, err := o.compiler.Compile(inputOf(o.last))
+	if err != nil {
+		return err
+	}
+	if err := sameMeaning(o.image, image); err != nil {
+		return err
+	}
+	o.image = image
+	return nil
 }
 
 // askProgram asks a flow of a file with several paths: a rule names it by any.
 func (o *oracle) askProgram(image *Image, q question, r *rand.Rand) error {
-	if len(o.c.Programs) == 0 || q.Direction == policy.Ingress {
+	if len(o.c.Programs) == 0 {
 		return nil
 	}
 	i := r.IntN(len(o.c.Programs))
@@ -205,26 +221,31 @@ func withAlias(c *policy.Cluster, paths []string, alias string) *policy.Cluster 
 // change of addresses, by the old policies and either. Pods that changed
 // themselves are left out, as eval cannot be asked about them.
 func (o *oracle) askRetiring(image, halfway *Image, q question) error {
-	if o.last == nil {
-		return nil
-	}
-	former, ok := o.last.Pods[q.Pod]
-	now := o.c.Cluster.Pods[q.Pod]
-	if !ok || !maps.Equal(former.Labels, now.Labels) || !slices.Equal(former.IPs, now.IPs) {
+	if o.image == nil || !sameSubject(o.last.Cluster, o.c.Cluster, q.Pod) {
 		return nil
 	}
 	q.ruleSet = o.image.Pods[q.Pod]
 	retiring := *o.c.Cluster
-	retiring.NetworkPolicies, retiring.WorkloadPolicies = o.last.NetworkPolicies, o.last.WorkloadPolicies
+	retiring.ClusterNetworkPolicies = o.last.Cluster.ClusterNetworkPolicies
+	retiring.NetworkPolicies = o.last.Cluster.NetworkPolicies
+	retiring.WorkloadPolicies = o.last.Cluster.WorkloadPolicies
 	want := eval.Judge(&retiring, q.Flow)
 	if diff := cmp.Diff(want, interpret(image, q)); diff != "" {
 		return fmt.Errorf("retiring rule set %d, %+v: -eval +image:\n%s", q.ruleSet, q.Flow, diff)
 	}
 	got := interpret(halfway, q)
-	if got != want && got != eval.Judge(o.last, q.Flow) {
+	if got != want && got != eval.Judge(o.last.Cluster, q.Flow) {
 		return fmt.Errorf("retiring rule set %d, %+v: %+v is right neither before nor after", q.ruleSet, q.Flow, got)
 	}
 	return nil
+}
+
+// sameSubject says whether a pod is the same in two clusters to those that select it.
+func sameSubject(a, b *policy.Cluster, key policy.PodKey) bool {
+	x, ok := a.Pods[key]
+	y := b.Pods[key]
+	return ok && maps.Equal(x.Labels, y.Labels) && slices.Equal(x.IPs, y.IPs) && slices.Equal(x.Ports, y.Ports) &&
+		maps.Equal(a.Namespaces[key.Namespace].Labels, b.Namespaces[key.Namespace].Labels)
 }
 
 // mix is what the datapath holds after it has added what is new in b and while it

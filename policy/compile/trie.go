@@ -8,29 +8,30 @@ import (
 	"slices"
 )
 
-// trie holds every CIDR and exception that a block names, with the set of blocks
-// that contain the prefix as a whole. An address is in the blocks of the longest
-// prefix around it: any block or exception that told them apart would be a longer
-// prefix.
+// trie holds every CIDR and exception of the entries that are blocks, with the set
+// of entries that contain the prefix as a whole. An address is in the entries of
+// the longest prefix around it: any CIDR or exception that told them apart would
+// be a longer prefix.
 type trie struct {
-	sets  map[netip.Prefix][]int32
-	order []netip.Prefix // shortest first
+	sets  map[netip.Prefix][]*entry // by serial
+	order []netip.Prefix            // shortest first
 	// lengths are the prefix lengths that occur, longest first, by address length.
 	lengths map[int][]int
 }
 
-func newTrie(entries []*entry) *trie {
-	begins := make(map[netip.Prefix][]int32) // blocks by CIDR
-	ends := make(map[netip.Prefix][]int32)   // blocks by exception
-	t := &trie{sets: make(map[netip.Prefix][]int32), lengths: make(map[int][]int)}
-	for i, e := range entries {
-		if e.block == nil {
-			continue
+// newTrie takes entries by serial. World is a block too: every address less podCIDRs.
+func newTrie(entries []*entry, podCIDRs []netip.Prefix) *trie {
+	begins := make(map[netip.Prefix][]*entry) // by CIDR
+	ends := make(map[netip.Prefix][]*entry)   // by exception
+	t := &trie{sets: make(map[netip.Prefix][]*entry), lengths: make(map[int][]int)}
+	for _, e := range entries {
+		cidrs, except := e.blocks(podCIDRs)
+		for _, p := range cidrs {
+			begins[p] = append(begins[p], e)
+			t.sets[p] = nil
 		}
-		begins[e.block.CIDR] = append(begins[e.block.CIDR], int32(i))
-		t.sets[e.block.CIDR] = nil
-		for _, x := range e.block.Except {
-			ends[x] = append(ends[x], int32(i))
+		for _, x := range except {
+			ends[x] = append(ends[x], e)
 			t.sets[x] = nil
 		}
 	}
@@ -47,15 +48,25 @@ func newTrie(entries []*entry) *trie {
 	}
 	for _, p := range t.order { // the prefixes around p are done
 		around := t.lookup(p.Addr(), p.Bits()-1)
-		t.sets[p] = slices.DeleteFunc(slices.Clone(union(around, begins[p])), func(i int32) bool {
-			return slices.Contains(ends[p], i)
+		t.sets[p] = slices.DeleteFunc(union(around, begins[p]), func(e *entry) bool {
+			return slices.Contains(ends[p], e)
 		})
 	}
 	return t
 }
 
+// blocks are the CIDRs of a block or of World, and their exceptions.
+func (e *entry) blocks(podCIDRs []netip.Prefix) (cidrs, except []netip.Prefix) {
+	if e.kind == kindWorld {
+		return []netip.Prefix{netip.PrefixFrom(netip.IPv4Unspecified(), 0), netip.PrefixFrom(netip.IPv6Unspecified(), 0)}, podCIDRs
+	}
+	return []netip.Prefix{e.block.CIDR}, e.block.Except
+}
+
+func (e *entry) isBlock() bool { return e.kind == kindBlock || e.kind == kindWorld }
+
 // lookup is the set of the longest prefix around addr that has at most bits.
-func (t *trie) lookup(addr netip.Addr, bits int) []int32 {
+func (t *trie) lookup(addr netip.Addr, bits int) []*entry {
 	for _, n := range t.lengths[addr.BitLen()] {
 		if n > bits {
 			continue
@@ -66,4 +77,11 @@ func (t *trie) lookup(addr netip.Addr, bits int) []int32 {
 		}
 	}
 	return nil
+}
+
+// union is a new set of the elements of both, by serial.
+func union(a, b []*entry) []*entry {
+	out := slices.Concat(a, b)
+	slices.SortFunc(out, compareSerials)
+	return slices.Compact(out)
 }

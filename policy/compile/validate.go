@@ -6,84 +6,96 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/sluice-io/sluice/policy"
 )
 
-// validate refuses what package policy's types rule out in words only: two
-// policies of one name; unmasked, mapped or zoned addresses; an exception that is
-// not strictly inside its CIDR; a peer with both a block and selectors; a port
-// number of every protocol; an empty path; a word that is not of its enumeration.
-// To guess at these would be to enforce something that nobody wrote.
-func validate(in Input) error {
+// The functions here refuse what package policy's types rule out in words only:
+// two policies of one name; unmasked, mapped or zoned addresses; an exception that
+// is not strictly inside its CIDR; a peer of none or several of its groups; ports
+// that are no number, range or name; an empty path; what another kind of policy
+// has; a word that is not of its enumeration. To guess at these would be to
+// enforce something that nobody wrote.
+
+func validateNetworkPolicy(p *policy.NetworkPolicy) error {
+	err := validateSelector(&p.Pods)
+	return errors.Join(err, eachRule(p.Rules, func(r policy.Rule) error {
+		if len(r.Processes) > 0 {
+			return errors.New("processes in a NetworkPolicy")
+		}
+		return validateAllow(r, false)
+	}))
+}
+
+func validateWorkloadPolicy(p *policy.WorkloadPolicy) error {
+	errs := []error{validateSelector(&p.Pods), validateSelector(p.Namespaces)}
+	if p.Mode != policy.Enforce && p.Mode != policy.Audit {
+		errs = append(errs, fmt.Errorf("unknown mode %q", p.Mode))
+	}
+	if p.DenyResponse != policy.Errno && p.DenyResponse != policy.Drop {
+		errs = append(errs, fmt.Errorf("unknown deny response %q", p.DenyResponse))
+	}
+	for _, r := range p.Escalation {
+		if r.Action != policy.Kill && r.Action != policy.Ignore {
+			errs = append(errs, fmt.Errorf("unknown action %q", r.Action))
+		}
+	}
+	for _, s := range p.AllowedSources {
+		errs = append(errs, validatePrefix(s))
+	}
+	return errors.Join(append(errs, eachRule(p.Rules, func(r policy.Rule) error {
+		return validateAllow(r, p.Namespaces != nil)
+	}))...)
+}
+
+func validateClusterNetworkPolicy(p *policy.ClusterNetworkPolicy) error {
+	errs := []error{validateSelector(&p.Pods), validateSelector(&p.Namespaces)}
+	if p.Tier != policy.Admin && p.Tier != policy.Baseline {
+		errs = append(errs, fmt.Errorf("unknown tier %q", p.Tier))
+	}
+	if p.Priority < 0 || p.Priority > 1000 {
+		errs = append(errs, fmt.Errorf("priority %d is not of 0 to 1000", p.Priority))
+	}
+	return errors.Join(append(errs, eachRule(p.Rules, func(r policy.Rule) error {
+		if _, ok := verdicts[r.Action]; !ok {
+			return fmt.Errorf("unknown action %q", r.Action)
+		}
+		if len(r.Processes) > 0 {
+			return errors.New("processes in a ClusterNetworkPolicy")
+		}
+		return validateRule(r, true)
+	}))...)
+}
+
+func eachRule(rules [2][]policy.Rule, validate func(policy.Rule) error) error {
 	var errs []error
-	seen := make(map[policy.Ref]bool)
-	check := func(ref policy.Ref, pods policy.Selector, rules [2][]policy.Rule, more error) {
-		err := errors.Join(validateSelector(pods), more)
-		for _, list := range rules {
-			for _, r := range list {
-				err = errors.Join(err, validateRule(r))
-			}
-		}
-		if seen[ref] {
-			err = errors.Join(err, errors.New("there twice"))
-		}
-		seen[ref] = true
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", ref, err))
-		}
-	}
-	for _, p := range in.Cluster.NetworkPolicies {
-		check(p.Ref(), p.Pods, p.Rules, nil)
-	}
-	for _, p := range in.Cluster.WorkloadPolicies {
-		check(p.Ref(), p.Pods, p.Rules, validateWords(p))
-	}
-	for key, pod := range in.Cluster.Pods {
-		for _, addr := range pod.IPs {
-			if !addr.IsValid() || addr.Is4In6() || addr.Zone() != "" {
-				errs = append(errs, fmt.Errorf("pod %s: address %s is not a plain one", key, addr))
-			}
+	for _, list := range rules {
+		for _, r := range list {
+			errs = append(errs, validate(r))
 		}
 	}
 	return errors.Join(errs...)
 }
 
-func validateWords(p *policy.WorkloadPolicy) error {
-	if p.Mode != policy.Enforce && p.Mode != policy.Audit {
-		return fmt.Errorf("unknown mode %q", p.Mode)
+// validateAllow validates a rule that can only allow.
+func validateAllow(r policy.Rule, wide bool) error {
+	if r.Action != "" || r.Unknown {
+		return errors.New("action in a rule that can only allow")
 	}
-	if p.DenyResponse != policy.Errno && p.DenyResponse != policy.Drop {
-		return fmt.Errorf("unknown deny response %q", p.DenyResponse)
-	}
-	for _, r := range p.Escalation {
-		if r.Action != policy.Kill && r.Action != policy.Ignore {
-			return fmt.Errorf("unknown action %q", r.Action)
-		}
-	}
-	return nil
+	return validateRule(r, wide)
 }
 
-func validateSelector(s policy.Selector) error {
-	for _, r := range s.Requirements {
-		switch r.Operator {
-		case policy.In, policy.NotIn, policy.Exists, policy.DoesNotExist:
-		default:
-			return fmt.Errorf("unknown operator %q", r.Operator)
-		}
-	}
-	return nil
-}
-
-func validateRule(r policy.Rule) error {
+// validateRule validates a rule of a policy, cluster-scoped if wide.
+func validateRule(r policy.Rule, wide bool) error {
 	for _, p := range r.Peers {
-		if err := validatePeer(p); err != nil {
+		if err := validatePeer(p, wide); err != nil {
 			return err
 		}
 	}
 	for _, p := range r.Ports {
-		if p.Protocol == policy.AnyProtocol && p.Number != 0 {
-			return fmt.Errorf("port %d of every protocol", p.Number)
+		if err := validatePort(p); err != nil {
+			return err
 		}
 	}
 	for _, p := range r.Processes {
@@ -94,20 +106,59 @@ func validateRule(r policy.Rule) error {
 	return nil
 }
 
-func validatePeer(p policy.Peer) error {
-	var err error
-	for _, s := range []*policy.Selector{p.Namespaces, p.Pods} {
-		if s != nil {
-			err = errors.Join(err, validateSelector(*s))
+func validatePort(p policy.Port) error {
+	switch {
+	case p.Name != "" && p.Number != 0:
+		return fmt.Errorf("port with both the name %q and the number %d", p.Name, p.Number)
+	case p.End != 0 && (p.Number == 0 || p.End <= p.Number):
+		return fmt.Errorf("port range %d to %d", p.Number, p.End)
+	case p.Protocol == policy.AnyProtocol && p.Number != 0:
+		return fmt.Errorf("port %d of every protocol", p.Number)
+	}
+	return nil
+}
+
+func validateSelector(s *policy.Selector) error {
+	if s == nil {
+		return nil
+	}
+	for _, r := range s.Requirements {
+		switch r.Operator {
+		case policy.In, policy.NotIn, policy.Exists, policy.DoesNotExist:
+		default:
+			return fmt.Errorf("unknown operator %q", r.Operator)
 		}
 	}
-	b := p.IPBlock
-	if b == nil {
-		return err
+	return nil
+}
+
+func validatePeer(p policy.Peer, wide bool) error {
+	groups := 0
+	for _, set := range []bool{
+		p.IPBlock != nil, p.Namespaces != nil || p.Pods != nil, p.ServiceAccounts != nil, p.Service != nil,
+		p.Entity != "", p.Nodes != nil, p.DomainNames != nil,
+	} {
+		if set {
+			groups++
+		}
 	}
-	if p.Namespaces != nil || p.Pods != nil {
-		return errors.New("peer with both a block and selectors")
+	if groups != 1 {
+		return fmt.Errorf("peer with %d groups of fields instead of one", groups)
 	}
+	switch {
+	case p.IPBlock != nil:
+		return validateBlock(p.IPBlock)
+	case p.Entity != "" && !slices.Contains([]policy.Entity{policy.KubeAPIServer, policy.EntityNode, policy.World}, p.Entity):
+		return fmt.Errorf("unknown entity %q", p.Entity)
+	case wide && (p.Pods != nil && p.Namespaces == nil || p.ServiceAccounts != nil && p.ServiceAccounts.Namespaces == nil):
+		return errors.New("peer of no namespace in a cluster-scoped policy")
+	case p.ServiceAccounts != nil:
+		return validateSelector(p.ServiceAccounts.Namespaces)
+	}
+	return errors.Join(validateSelector(p.Namespaces), validateSelector(p.Pods), validateSelector(p.Nodes))
+}
+
+func validateBlock(b *policy.IPBlock) error {
 	if err := validatePrefix(b.CIDR); err != nil {
 		return err
 	}
@@ -127,4 +178,34 @@ func validatePrefix(p netip.Prefix) error {
 		return fmt.Errorf("prefix %s is not a masked, plain one", p)
 	}
 	return nil
+}
+
+// validateObjects validates some objects of a cluster.
+func validateObjects(c *policy.Cluster, refs []policy.Ref) error {
+	var errs []error
+	for _, ref := range refs {
+		o := objectOf(c, ref)
+		if o == nil {
+			continue
+		}
+		for _, addr := range o.ips {
+			if !addr.IsValid() || addr.Is4In6() || addr.Zone() != "" {
+				errs = append(errs, fmt.Errorf("%s: address %s is not a plain one", ref, addr))
+			}
+		}
+		for _, p := range o.ports {
+			if p.Number == 0 || p.Protocol == policy.AnyProtocol {
+				errs = append(errs, fmt.Errorf("%s: container port %q without number or protocol", ref, p.Name))
+			}
+		}
+		if ref.Kind != policy.KindNode {
+			continue
+		}
+		for _, p := range c.Nodes[ref.Name].PodCIDRs {
+			if err := validatePrefix(p); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", ref, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
 }

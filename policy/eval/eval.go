@@ -1,117 +1,132 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // Package eval answers flows from the policy objects themselves, in the words of
-// the NetworkPolicy API's documentation and of Sluice's own contract. It is the
-// oracle of the compiler's and the datapath's tests: slow and obvious, and it
-// shares nothing with them but the types of package policy.
+// the NetworkPolicy and ClusterNetworkPolicy APIs' documentation and of Sluice's
+// own contract. It is the oracle of the compiler's and the datapath's tests: slow
+// and obvious, and it shares nothing with them but the types of package policy.
+//
+// Trace, Explain and Lint say in words what Judge goes by.
 package eval
 
 import (
-	"cmp"
 	"slices"
 
 	"github.com/sluice-io/sluice/policy"
 )
 
 // Judge answers a flow. Addresses are unmapped. A pod that the cluster does not
-// hold is one without labels and addresses, as a pod is that CNI ADD names and no
-// manifest describes.
+// hold is one without labels, ports and addresses, as a pod is that CNI ADD names
+// and no manifest describes.
 //
 // What other layers decide is not asked here: replies, related ICMP errors and
 // the node's own traffic are the datapath's.
 func Judge(c *policy.Cluster, f policy.Flow) policy.Verdict {
-	v := judge(c, f, false)
-	v.AuditDenied = v.Allowed && !judge(c, f, true).Allowed
+	return judge(c, f).verdict()
+}
+
+// verdict is what is in force, and whether it would stay allowed if every Audit
+// policy were enforced.
+func (k *judged) verdict() policy.Verdict {
+	v := k.decide(false)
+	v.AuditDenied = v.Allowed && !k.decide(true).Allowed
 	return v
 }
 
-// judge answers a flow with Audit policies left out, or taken as enforced.
-func judge(c *policy.Cluster, f policy.Flow, enforceAudit bool) policy.Verdict {
-	pod := podOf(c, f.Pod)
-	// "Loopback and a pod's own address are never judged, at any point."
-	if f.Peer.IsLoopback() || slices.Contains(pod.IPs, f.Peer) {
-		return policy.Verdict{Allowed: true, Reason: policy.ReasonNoPolicy}
+// judged is a flow with the policies that it is asked of: those that select the
+// pod in the flow's direction, in the order of their rules.
+type judged struct {
+	question
+	admin, network, workload, baseline []applied
+}
+
+func judge(c *policy.Cluster, f policy.Flow) *judged {
+	q := newQuestion(c, f)
+	return &judged{
+		question: q,
+		admin:    q.tier(policy.Admin),
+		network:  q.networkPolicies(),
+		workload: q.workloadPolicies(),
+		baseline: q.tier(policy.Baseline),
 	}
+}
 
-	network := networkPolicies(c, pod, f.Direction)
-	workload := workloadPolicies(c, pod, f.Direction, enforceAudit)
-	networkRule, networkAllows := firstAllow(c, network, f)
-	workloadRule, workloadAllows := firstAllow(c, workload, f)
+// decide goes through the tiers, with Audit policies left out or taken as enforced.
+func (k *judged) decide(enforceAudit bool) policy.Verdict {
+	noPolicy := policy.Verdict{Allowed: true, Reason: policy.ReasonNoPolicy}
+	if k.neverJudged() {
+		return noPolicy
+	}
+	// "If Admin tier has made a final decision (Accept or Deny) on a connection,
+	// then no further evaluation is done."
+	if rule, action := firstMatch(k.admin); action == policy.Accept || action == policy.Deny {
+		return policy.Verdict{Allowed: action == policy.Accept, Reason: policy.ReasonPolicy, Rule: rule}
+	}
+	workload := inForce(k.workload, enforceAudit)
+	if len(k.network) > 0 || len(workload) > 0 {
+		return each(k.network, workload)
+	}
+	// "Baseline tier is a cluster-wide policy that can be overridden by the
+	// v1.NetworkPolicy."
+	if rule, action := firstMatch(k.baseline); action == policy.Accept || action == policy.Deny {
+		return policy.Verdict{Allowed: action == policy.Accept, Reason: policy.ReasonPolicy, Rule: rule}
+	}
+	// "If a given connection wasn't allowed or denied by any of the tiers, the
+	// default kubernetes policy is applied, which says that all pods can
+	// communicate with each other."
+	return noPolicy
+}
 
-	// "A pod selected by both, in that direction, needs an allow of each."
+// neverJudged: "Loopback and a pod's own address are never judged, at any point."
+func (q *question) neverJudged() bool {
+	return q.Peer.IsLoopback() || slices.Contains(q.pod.IPs, q.Peer)
+}
+
+// firstMatch finds the rule that decides in a tier of ClusterNetworkPolicies, and
+// what it does; "" if none matches.
+func firstMatch(policies []applied) (policy.RuleRef, policy.RuleAction) {
+	for _, p := range policies {
+		for i, r := range p.rules {
+			if p.misses[i] == nothing {
+				return p.rule(i), effect(r)
+			}
+		}
+	}
+	return policy.RuleRef{}, ""
+}
+
+// effect is what a ClusterNetworkPolicy's rule does. "For 'Deny' and 'Pass' rules,
+// 'fail closed' means: 'treat the rule as a "Deny all" rule'."
+func effect(r policy.Rule) policy.RuleAction {
+	if r.Unknown && r.Action != policy.Accept {
+		return policy.Deny
+	}
+	return r.Action
+}
+
+// each: "Between the two kinds a pod selected by both, in that direction, needs an
+// allow of each." At least one of them isolates the pod.
+func each(network, workload []applied) policy.Verdict {
+	networkRule, networkAllows := firstAllow(network)
+	workloadRule, workloadAllows := firstAllow(workload)
 	switch {
-	case len(network) > 0 && !networkAllows, len(workload) > 0 && !workloadAllows:
-		return policy.Verdict{Reason: policy.ReasonDefaultDeny, Errno: !workloadAllows && anyErrno(workload)}
+	case len(workload) > 0 && !workloadAllows:
+		return policy.Verdict{Reason: policy.ReasonDefaultDeny, Kind: policy.KindWorkloadPolicy, Errno: anyErrno(workload)}
+	case len(network) > 0 && !networkAllows:
+		return policy.Verdict{Reason: policy.ReasonDefaultDeny, Kind: policy.KindNetworkPolicy}
 	case len(workload) > 0:
 		return policy.Verdict{Allowed: true, Reason: policy.ReasonPolicy, Rule: workloadRule}
-	case len(network) > 0:
-		return policy.Verdict{Allowed: true, Reason: policy.ReasonPolicy, Rule: networkRule}
 	}
-	return policy.Verdict{Allowed: true, Reason: policy.ReasonNoPolicy}
-}
-
-// podOf is the pod by that name, or one of which only the name is known.
-func podOf(c *policy.Cluster, key policy.PodKey) policy.Pod {
-	if pod, ok := c.Pods[key]; ok {
-		return pod
-	}
-	return policy.Pod{PodKey: key}
-}
-
-// applied is a policy that isolates the judged pod in the flow's direction.
-type applied struct {
-	ref   policy.Ref
-	rules []policy.Rule // of that direction
-	errno bool
-}
-
-// networkPolicies are the NetworkPolicies that isolate a pod in a direction:
-// they stand in its namespace, their podSelector selects it and their
-// policyTypes name the direction. The rules of another direction are not in
-// force, whether written or not.
-func networkPolicies(c *policy.Cluster, pod policy.Pod, d policy.Direction) []applied {
-	var out []applied
-	for _, p := range c.NetworkPolicies {
-		if p.Isolates[d] && subject(pod, p.Namespace, p.Pods) {
-			out = append(out, applied{ref: p.Ref(), rules: p.Rules[d]})
-		}
-	}
-	return inOrder(out)
-}
-
-// workloadPolicies is networkPolicies for WorkloadPolicies. "An Audit policy
-// isolates nothing and allows nothing", but in the second judgement.
-func workloadPolicies(c *policy.Cluster, pod policy.Pod, d policy.Direction, enforceAudit bool) []applied {
-	var out []applied
-	for _, p := range c.WorkloadPolicies {
-		inForce := p.Mode == policy.Enforce || enforceAudit
-		if inForce && p.Isolates[d] && subject(pod, p.Namespace, p.Pods) {
-			out = append(out, applied{p.Ref(), p.Rules[d], p.DenyResponse == policy.Errno})
-		}
-	}
-	return inOrder(out)
-}
-
-func anyErrno(policies []applied) bool {
-	return slices.ContainsFunc(policies, func(p applied) bool { return p.errno })
-}
-
-// inOrder sorts policies in the order in which the first of several rules is named.
-func inOrder(policies []applied) []applied {
-	slices.SortFunc(policies, func(a, b applied) int {
-		return cmp.Or(cmp.Compare(a.ref.Namespace, b.ref.Namespace), cmp.Compare(a.ref.Name, b.ref.Name))
-	})
-	return policies
+	return policy.Verdict{Allowed: true, Reason: policy.ReasonPolicy, Rule: networkRule}
 }
 
 // firstAllow finds the rule that allows a flow: rules for particular processes
 // first, then rules for every process.
-func firstAllow(c *policy.Cluster, policies []applied, f policy.Flow) (policy.RuleRef, bool) {
+func firstAllow(policies []applied) (policy.RuleRef, bool) {
 	for _, forProcesses := range []bool{true, false} {
 		for _, p := range policies {
 			for i, r := range p.rules {
-				if (len(r.Processes) > 0) == forProcesses && allows(c, p.ref.Namespace, r, f) {
-					return policy.RuleRef{Policy: p.ref, Index: i}, true
+				if (len(r.Processes) > 0) == forProcesses && p.misses[i] == nothing {
+					return p.rule(i), true
 				}
 			}
 		}
@@ -119,38 +134,6 @@ func firstAllow(c *policy.Cluster, policies []applied, f policy.Flow) (policy.Ru
 	return policy.RuleRef{}, false
 }
 
-// allows says whether a rule of a policy in namespace own allows a flow: its
-// peer, its port and its process must match, each of them.
-func allows(c *policy.Cluster, own string, r policy.Rule, f policy.Flow) bool {
-	return matchesPeers(c, own, r.Peers, f) && matchesPorts(r.Ports, f) && matchesProcesses(r.Processes, f)
-}
-
-// matchesPeers: "Items in this list are combined using a logical OR operation. If
-// this field is empty or missing, this rule matches all sources (destinations)."
-func matchesPeers(c *policy.Cluster, own string, peers []policy.Peer, f policy.Flow) bool {
-	if len(peers) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(peers, func(p policy.Peer) bool { return matchesPeer(c, own, p, f.Peer) })
-}
-
-// matchesPorts: "Each item in this list is combined using a logical OR. If this
-// field is empty or missing, this rule matches all ports (traffic not restricted
-// by port)." With ports, only their protocols match (so no ICMP).
-func matchesPorts(ports []policy.Port, f policy.Flow) bool {
-	if len(ports) == 0 {
-		return true
-	}
-	return slices.ContainsFunc(ports, func(p policy.Port) bool {
-		return (p.Protocol == policy.AnyProtocol || p.Protocol == f.Protocol) &&
-			(p.Number == 0 || p.Number == f.Port)
-	})
-}
-
-// matchesProcesses: the flow's program is one of those named, or none is.
-func matchesProcesses(processes []policy.Process, f policy.Flow) bool {
-	if len(processes) == 0 {
-		return true
-	}
-	return f.Process != "" && slices.Contains(processes, policy.Process{Path: f.Process})
+func anyErrno(policies []applied) bool {
+	return slices.ContainsFunc(policies, func(p applied) bool { return p.errno })
 }

@@ -12,26 +12,50 @@ import (
 )
 
 // The cluster of all tests: namespaces shop (team=blue) and ops, which no object
-// describes.
+// describes, node n1 (role=edge, 10.0.9.1, pods in 10.0.0.0/16), and the Services
+// shop/db (app=db; 10.96.0.1), shop/legacy (an EndpointSlice with 192.0.2.7) and
+// default/kubernetes (an EndpointSlice with 192.0.2.6).
 var (
-	web  = policy.PodKey{Namespace: "shop", Name: "web"} // app=web, 10.0.0.1, fd00::1
-	db   = policy.PodKey{Namespace: "shop", Name: "db"}  // app=db, 10.0.0.2, fd00::2
-	scan = policy.PodKey{Namespace: "ops", Name: "scan"} // app=web, 10.0.1.1
-	node = policy.PodKey{Namespace: "ops", Name: "node"} // app=db, 10.0.9.1, of the host's network
+	web  = policy.PodKey{Namespace: "shop", Name: "web"} // app=web, 10.0.0.1, fd00::1; http is 80
+	db   = policy.PodKey{Namespace: "shop", Name: "db"}  // app=db, 10.0.0.2, fd00::2, account db; http is 8080, sql 5432
+	scan = policy.PodKey{Namespace: "ops", Name: "scan"} // app=web, 10.0.1.1, account default; http is UDP 80
+	node = policy.PodKey{Namespace: "ops", Name: "node"} // app=db, 10.0.9.1, of the host's network; http is 80
 )
 
 func cluster(policies ...any) *policy.Cluster {
+	http := func(protocol policy.Protocol, number uint16) policy.ContainerPort {
+		return policy.ContainerPort{Name: "http", Protocol: protocol, Number: number}
+	}
+	dbService := policy.ObjectKey{Namespace: "shop", Name: "db"}
 	c := &policy.Cluster{
 		Namespaces: map[string]policy.Namespace{"shop": {Name: "shop", Labels: map[string]string{"team": "blue"}}},
 		Pods: map[policy.PodKey]policy.Pod{
-			web:  {PodKey: web, Labels: map[string]string{"app": "web"}, IPs: addrs("10.0.0.1", "fd00::1")},
-			db:   {PodKey: db, Labels: map[string]string{"app": "db"}, IPs: addrs("10.0.0.2", "fd00::2")},
-			scan: {PodKey: scan, Labels: map[string]string{"app": "web"}, IPs: addrs("10.0.1.1")},
-			node: {PodKey: node, Labels: map[string]string{"app": "db"}, IPs: addrs("10.0.9.1"), HostNetwork: true},
+			web: {PodKey: web, Labels: map[string]string{"app": "web"}, IPs: addrs("10.0.0.1", "fd00::1"),
+				Ports: []policy.ContainerPort{http(policy.TCP, 80)}},
+			db: {PodKey: db, Labels: map[string]string{"app": "db"}, IPs: addrs("10.0.0.2", "fd00::2"), ServiceAccount: "db",
+				Ports: []policy.ContainerPort{http(policy.TCP, 8080), {Name: "sql", Protocol: policy.TCP, Number: 5432}}},
+			scan: {PodKey: scan, Labels: map[string]string{"app": "web"}, IPs: addrs("10.0.1.1"), ServiceAccount: "default",
+				Ports: []policy.ContainerPort{http(policy.UDP, 80)}},
+			node: {PodKey: node, Labels: map[string]string{"app": "db"}, IPs: addrs("10.0.9.1"), HostNetwork: true, ServiceAccount: "db",
+				Ports: []policy.ContainerPort{http(policy.TCP, 80)}},
+		},
+		Nodes: map[string]policy.Node{"n1": {
+			Name: "n1", Labels: map[string]string{"role": "edge"}, IPs: addrs("10.0.9.1"),
+			PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/16")},
+		}},
+		Services: map[policy.ObjectKey]policy.Service{
+			dbService: {ObjectKey: dbService, Selector: map[string]string{"app": "db"}, IPs: addrs("10.96.0.1")},
+			legacy:    {ObjectKey: legacy, IPs: addrs("10.96.0.2")},
+		},
+		EndpointSlices: map[policy.ObjectKey]policy.EndpointSlice{
+			legacy:    {ObjectKey: legacy, Service: "legacy", IPs: addrs("192.0.2.7")},
+			apiServer: {ObjectKey: apiServer, Service: "kubernetes", IPs: addrs("192.0.2.6")},
 		},
 	}
 	for _, p := range policies {
 		switch p := p.(type) {
+		case *policy.ClusterNetworkPolicy:
+			c.ClusterNetworkPolicies = append(c.ClusterNetworkPolicies, p)
 		case *policy.NetworkPolicy:
 			c.NetworkPolicies = append(c.NetworkPolicies, p)
 		case *policy.WorkloadPolicy:
@@ -40,6 +64,8 @@ func cluster(policies ...any) *policy.Cluster {
 	}
 	return c
 }
+
+var legacy = policy.ObjectKey{Namespace: "shop", Name: "legacy"}
 
 func addrs(list ...string) (out []netip.Addr) {
 	for _, s := range list {
@@ -124,8 +150,9 @@ func on(f policy.Flow, protocol policy.Protocol, port uint16) policy.Flow {
 
 var (
 	noPolicy = policy.Verdict{Allowed: true, Reason: policy.ReasonNoPolicy}
-	denied   = policy.Verdict{Reason: policy.ReasonDefaultDeny}
-	eperm    = policy.Verdict{Reason: policy.ReasonDefaultDeny, Errno: true}
+	denied   = policy.Verdict{Reason: policy.ReasonDefaultDeny, Kind: policy.KindNetworkPolicy}
+	eperm    = policy.Verdict{Reason: policy.ReasonDefaultDeny, Kind: policy.KindWorkloadPolicy, Errno: true}
+	dropped  = policy.Verdict{Reason: policy.ReasonDefaultDeny, Kind: policy.KindWorkloadPolicy}
 )
 
 // allowed is an allow by the i-th rule of a policy.
@@ -138,14 +165,14 @@ func auditDenied(v policy.Verdict) policy.Verdict {
 	return v
 }
 
-type question struct {
+type asked struct {
 	flow policy.Flow
 	want policy.Verdict
 }
 
 type table map[string]struct {
 	c   *policy.Cluster
-	ask []question
+	ask []asked
 }
 
 func (tests table) run(t *testing.T) {

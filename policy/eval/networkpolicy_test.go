@@ -21,18 +21,18 @@ func TestIsolation(t *testing.T) {
 	hostDeny.Namespace, hostDeny.Pods = "ops", policy.Selector{}
 
 	table{
-		"no policy":    {cluster(), []question{{in("10.0.0.2"), noPolicy}, {to("192.0.2.1"), noPolicy}}},
-		"default deny": {cluster(deny), []question{{in("10.0.0.2"), denied}, {in("fd00::2"), denied}, {to("10.0.0.2"), noPolicy}}},
-		"allow all": {cluster(deny, open), []question{
+		"no policy":    {cluster(), []asked{{in("10.0.0.2"), noPolicy}, {to("192.0.2.1"), noPolicy}}},
+		"default deny": {cluster(deny), []asked{{in("10.0.0.2"), denied}, {in("fd00::2"), denied}, {to("10.0.0.2"), noPolicy}}},
+		"allow all": {cluster(deny, open), []asked{
 			{in("10.0.0.2"), allowed(open, 0)}, {in("2001:db8::1"), allowed(open, 0)},
 			{on(in("10.0.0.2"), policy.ICMP, 0), allowed(open, 0)},
 		}},
-		"direction not named":                {cluster(unnamed), []question{{in("10.0.0.2"), noPolicy}}},
-		"direction not named allows nothing": {cluster(deny, unnamed), []question{{in("10.0.0.2"), denied}}},
-		"empty podSelector":                  {cluster(everyPod), []question{{in("10.0.0.2"), denied}, {unknown, denied}}},
-		"other pods":                         {cluster(deny), []question{{unknown, noPolicy}}},
-		"host network":                       {cluster(hostDeny), []question{{host, noPolicy}}},
-		"never judged": {cluster(deny, outbound("deny-out")), []question{
+		"direction not named":                {cluster(unnamed), []asked{{in("10.0.0.2"), noPolicy}}},
+		"direction not named allows nothing": {cluster(deny, unnamed), []asked{{in("10.0.0.2"), denied}}},
+		"empty podSelector":                  {cluster(everyPod), []asked{{in("10.0.0.2"), denied}, {unknown, denied}}},
+		"other pods":                         {cluster(deny), []asked{{unknown, noPolicy}}},
+		"host network":                       {cluster(hostDeny), []asked{{host, noPolicy}}},
+		"never judged": {cluster(deny, outbound("deny-out")), []asked{
 			{in("127.0.0.1"), noPolicy}, {to("127.8.8.8"), noPolicy}, {to("::1"), noPolicy},
 			{to("10.0.0.1"), noPolicy}, {in("fd00::1"), noPolicy},
 		}},
@@ -50,20 +50,20 @@ func TestPeers(t *testing.T) {
 	everything := network("everything", from(block("0.0.0.0/0")))
 
 	table{
-		"podSelector is of the own namespace":     {cluster(own), []question{{in("10.0.0.2"), denied}, {in("10.0.1.1"), denied}}},
-		"empty podSelector":                       {cluster(ownAll), []question{{in("10.0.0.2"), allowed(ownAll, 0)}, {in("fd00::2"), allowed(ownAll, 0)}, {in("10.0.1.1"), denied}}},
-		"namespaceSelector":                       {cluster(ns), []question{{in("10.0.1.1"), allowed(ns, 0)}, {in("10.0.0.2"), denied}}},
-		"empty namespaceSelector":                 {cluster(nsAll), []question{{in("10.0.1.1"), allowed(nsAll, 0)}, {in("10.0.0.2"), allowed(nsAll, 0)}, {in("192.0.2.1"), denied}}},
-		"host network is no pod":                  {cluster(nsAll), []question{{in("10.0.9.1"), denied}}},
-		"podSelector and namespaceSelector":       {cluster(both), []question{{in("10.0.1.1"), allowed(both, 0)}, {in("10.0.0.2"), denied}}},
-		"podSelector or namespaceSelector":        {cluster(either), []question{{in("10.0.0.2"), allowed(either, 0)}, {in("10.0.1.1"), denied}}},
-		"ipBlock matches pods and nodes":          {cluster(cidr), []question{{in("10.0.0.2"), allowed(cidr, 0)}, {in("10.0.9.1"), allowed(cidr, 0)}, {in("fd00::9"), allowed(cidr, 0)}}},
-		"except":                                  {cluster(cidr), []question{{in("10.0.1.1"), denied}, {in("10.0.2.0"), allowed(cidr, 0)}, {in("10.1.0.0"), denied}}},
-		"0.0.0.0/0 is IPv4 only":                  {cluster(everything), []question{{in("192.0.2.1"), allowed(everything, 0)}, {in("fd00::2"), denied}}},
-		"an except excludes from its rule only":   {cluster(cidr, ns), []question{{in("10.0.1.1"), allowed(ns, 0)}}},
-		"an except excludes from its peer only":   {cluster(network("x", from(block("10.0.0.0/16", "10.0.1.0/24"), block("10.0.1.1/32")))), []question{{in("10.0.1.1"), allowed(network("x"), 0)}}},
-		"an address of two pods is both's":        {shared(own), []question{{in("10.0.1.1"), allowed(own, 0)}}},
-		"selectors do not match addresses beyond": {cluster(ownAll), []question{{in("192.0.2.1"), denied}}},
+		"podSelector is of the own namespace":     {cluster(own), []asked{{in("10.0.0.2"), denied}, {in("10.0.1.1"), denied}}},
+		"empty podSelector":                       {cluster(ownAll), []asked{{in("10.0.0.2"), allowed(ownAll, 0)}, {in("fd00::2"), allowed(ownAll, 0)}, {in("10.0.1.1"), denied}}},
+		"namespaceSelector":                       {cluster(ns), []asked{{in("10.0.1.1"), allowed(ns, 0)}, {in("10.0.0.2"), denied}}},
+		"empty namespaceSelector":                 {cluster(nsAll), []asked{{in("10.0.1.1"), allowed(nsAll, 0)}, {in("10.0.0.2"), allowed(nsAll, 0)}, {in("192.0.2.1"), denied}}},
+		"host network is no pod":                  {cluster(nsAll), []asked{{in("10.0.9.1"), denied}}},
+		"podSelector and namespaceSelector":       {cluster(both), []asked{{in("10.0.1.1"), allowed(both, 0)}, {in("10.0.0.2"), denied}}},
+		"podSelector or namespaceSelector":        {cluster(either), []asked{{in("10.0.0.2"), allowed(either, 0)}, {in("10.0.1.1"), denied}}},
+		"ipBlock matches pods and nodes":          {cluster(cidr), []asked{{in("10.0.0.2"), allowed(cidr, 0)}, {in("10.0.9.1"), allowed(cidr, 0)}, {in("fd00::9"), allowed(cidr, 0)}}},
+		"except":                                  {cluster(cidr), []asked{{in("10.0.1.1"), denied}, {in("10.0.2.0"), allowed(cidr, 0)}, {in("10.1.0.0"), denied}}},
+		"0.0.0.0/0 is IPv4 only":                  {cluster(everything), []asked{{in("192.0.2.1"), allowed(everything, 0)}, {in("fd00::2"), denied}}},
+		"an except excludes from its rule only":   {cluster(cidr, ns), []asked{{in("10.0.1.1"), allowed(ns, 0)}}},
+		"an except excludes from its peer only":   {cluster(network("x", from(block("10.0.0.0/16", "10.0.1.0/24"), block("10.0.1.1/32")))), []asked{{in("10.0.1.1"), allowed(network("x"), 0)}}},
+		"an address of two pods is both's":        {shared(own), []asked{{in("10.0.1.1"), allowed(own, 0)}}},
+		"selectors do not match addresses beyond": {cluster(ownAll), []asked{{in("192.0.2.1"), denied}}},
 	}.run(t)
 }
 
@@ -113,18 +113,18 @@ func TestPorts(t *testing.T) {
 	peer := in("10.0.0.2")
 
 	table{
-		"protocol and number": {cluster(ports), []question{
+		"protocol and number": {cluster(ports), []asked{
 			{peer, allowed(ports, 0)}, {on(peer, policy.TCP, 81), denied}, {on(peer, policy.UDP, 9), allowed(ports, 0)},
 			{on(peer, policy.ICMP, 0), denied}, {on(peer, policy.SCTP, 80), denied}, {on(peer, policy.TCP, 0), denied},
 		}},
-		"from and ports": {cluster(and), []question{
+		"from and ports": {cluster(and), []asked{
 			{peer, allowed(and, 0)}, {on(peer, policy.TCP, 81), denied}, {in("10.0.1.1"), denied},
 		}},
-		"two rules": {cluster(or), []question{
+		"two rules": {cluster(or), []asked{
 			{peer, allowed(or, 0)}, {on(peer, policy.ICMP, 0), allowed(or, 0)}, {in("10.0.1.1"), allowed(or, 1)},
 			{on(in("10.0.1.1"), policy.TCP, 81), denied},
 		}},
-		"the first policy by name is named": {cluster(or, ports, and), []question{
+		"the first policy by name is named": {cluster(or, ports, and), []asked{
 			{peer, allowed(and, 0)}, {on(peer, policy.UDP, 9), allowed(or, 0)},
 		}},
 	}.run(t)

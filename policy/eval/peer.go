@@ -3,98 +3,126 @@
 package eval
 
 import (
-	"maps"
+	"cmp"
 	"net/netip"
 	"slices"
 
 	"github.com/sluice-io/sluice/policy"
 )
 
-// nameLabel is the label that the API server sets on every namespace.
-const nameLabel = "kubernetes.io/metadata.name"
+// apiServer is the Service whose endpoints are the API servers.
+var apiServer = policy.ObjectKey{Namespace: "default", Name: "kubernetes"}
 
-// subject says whether a policy in namespace own with that podSelector applies to
-// a pod. "An empty selector matches all pods in the policy's namespace."
-// NetworkPolicy has no effect on pods of the host's network.
-func subject(pod policy.Pod, own string, pods policy.Selector) bool {
-	return !pod.HostNetwork && pod.Namespace == own && selects(pods, pod.Labels)
+// podsAt are the pods that have an address, by name. A host-network pod has none
+// of its own: its address is its node's.
+func podsAt(c *policy.Cluster, addr netip.Addr) []policy.Pod {
+	var out []policy.Pod
+	for _, pod := range c.Pods {
+		if !pod.HostNetwork && slices.Contains(pod.IPs, addr) {
+			out = append(out, pod)
+		}
+	}
+	slices.SortFunc(out, func(a, b policy.Pod) int {
+		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
+	})
+	return out
 }
 
-// matchesPeer says whether an address is that of a peer: inside its ipBlock,
-// which is asked of every address, a pod's too, or one of a pod that its
-// selectors select.
-func matchesPeer(c *policy.Cluster, own string, p policy.Peer, addr netip.Addr) bool {
-	if p.IPBlock != nil {
-		return inBlock(*p.IPBlock, addr)
+// isPodSelector says whether a peer matches pods rather than addresses.
+func isPodSelector(p policy.Peer) bool {
+	return p.Namespaces != nil || p.Pods != nil || p.ServiceAccounts != nil
+}
+
+// matchesPeer says whether the flow's peer is one of a rule's: a pod that its
+// selectors select, or an address that it means whoever has it.
+func (q *question) matchesPeer(own string, p policy.Peer) bool {
+	switch {
+	case isPodSelector(p):
+		return slices.ContainsFunc(q.at, func(pod policy.Pod) bool { return selectsPod(q.c, own, p, pod) })
+	case p.IPBlock != nil:
+		return inBlock(*p.IPBlock, q.Peer)
+	case p.Service != nil:
+		return q.isBehind(*p.Service)
+	case p.Entity != "":
+		return q.isEntity(p.Entity)
+	case p.Nodes != nil:
+		return q.isNode(*p.Nodes)
 	}
-	for _, pod := range c.Pods {
-		if slices.Contains(pod.IPs, addr) && selectsPod(c, own, p, pod) {
+	return false // domainNames
+}
+
+// inBlock: "IPBlock describes a particular CIDR that is allowed to the pods
+// matched by a podSelector. The except entry describes CIDRs that should not be
+// included within this rule." It is asked of every address, a pod's too.
+func inBlock(b policy.IPBlock, addr netip.Addr) bool {
+	return b.CIDR.Contains(addr) &&
+		!slices.ContainsFunc(b.Except, func(x netip.Prefix) bool { return x.Contains(addr) })
+}
+
+// isBehind says whether the peer is behind a Service: in one of its
+// EndpointSlices, or a pod that its selector selects in its namespace. A Service
+// without a selector selects none.
+func (q *question) isBehind(service policy.ObjectKey) bool {
+	if inSlices(q.c, service, q.Peer) {
+		return true
+	}
+	selector := q.c.Services[service].Selector
+	return len(selector) > 0 && slices.ContainsFunc(q.at, func(pod policy.Pod) bool {
+		return pod.Namespace == service.Namespace && hasLabels(pod.Labels, selector)
+	})
+}
+
+func inSlices(c *policy.Cluster, service policy.ObjectKey, addr netip.Addr) bool {
+	for _, s := range c.EndpointSlices {
+		if s.Namespace == service.Namespace && s.Service == service.Name && slices.Contains(s.IPs, addr) {
 			return true
 		}
 	}
 	return false
 }
 
-// inBlock: "IPBlock describes a particular CIDR that is allowed to the pods
-// matched by a podSelector. The except entry describes CIDRs that should not be
-// included within this rule."
-func inBlock(b policy.IPBlock, addr netip.Addr) bool {
-	if !b.CIDR.Contains(addr) {
-		return false
+func (q *question) isEntity(e policy.Entity) bool {
+	switch e {
+	case policy.EntityNode:
+		return q.isNode(policy.Selector{})
+	case policy.KubeAPIServer:
+		return inSlices(q.c, apiServer, q.Peer)
+	case policy.World:
+		return q.isWorld()
 	}
-	return !slices.ContainsFunc(b.Except, func(x netip.Prefix) bool { return x.Contains(addr) })
+	return false // not an entity of the API
 }
 
-// selectsPod says whether a peer's selectors select a pod. With a
-// namespaceSelector: "the NetworkPolicyPeer as a whole selects the pods matching
-// podSelector in the namespaces selected by namespaceSelector. Otherwise it
-// selects the pods matching podSelector in the policy's own namespace"; without
-// podSelector "all pods in the namespaces selected by namespaceSelector".
-func selectsPod(c *policy.Cluster, own string, p policy.Peer, pod policy.Pod) bool {
-	if pod.HostNetwork {
-		return false
+// isNode: "It selects the nodeIPs as the peer type by matching on the IPs present
+// in the node.Status.Addresses field of the node. [...] if present but empty, it
+// selects all Nodes."
+func (q *question) isNode(s policy.Selector) bool {
+	for _, n := range q.c.Nodes {
+		if slices.Contains(n.IPs, q.Peer) && selects(s, n.Labels) {
+			return true
+		}
 	}
-	if p.Namespaces == nil && pod.Namespace != own {
-		return false
-	}
-	if p.Namespaces != nil && !selects(*p.Namespaces, namespaceLabels(c, pod.Namespace)) {
-		return false
-	}
-	return p.Pods == nil || selects(*p.Pods, pod.Labels)
+	return false
 }
 
-// namespaceLabels are a namespace's labels; its name is always one of them.
-func namespaceLabels(c *policy.Cluster, name string) map[string]string {
-	labels := map[string]string{}
-	maps.Copy(labels, c.Namespaces[name].Labels)
-	labels[nameLabel] = name
-	return labels
-}
-
-// selects: "The requirements are ANDed. [...] An empty label selector matches all
-// objects."
-func selects(s policy.Selector, labels map[string]string) bool {
-	for _, r := range s.Requirements {
-		if !meets(r, labels) {
+// isWorld: World is "every address that is none of a pod's, a node's or a
+// Service's, nor inside a node's PodCIDRs". An address of a host-network pod is a
+// pod's here, so that a node that no object describes is not the world.
+func (q *question) isWorld() bool {
+	for _, pod := range q.c.Pods {
+		if slices.Contains(pod.IPs, q.Peer) {
 			return false
 		}
 	}
-	return true
-}
-
-// meets says whether labels meet a requirement. NotIn also selects what does not
-// have the key.
-func meets(r policy.Requirement, labels map[string]string) bool {
-	value, ok := labels[r.Key]
-	switch r.Operator {
-	case policy.In:
-		return ok && slices.Contains(r.Values, value)
-	case policy.NotIn:
-		return !ok || !slices.Contains(r.Values, value)
-	case policy.Exists:
-		return ok
-	case policy.DoesNotExist:
-		return !ok
+	for _, s := range q.c.Services {
+		if slices.Contains(s.IPs, q.Peer) {
+			return false
+		}
 	}
-	return false // not an operator of the API
+	for _, n := range q.c.Nodes {
+		if slices.ContainsFunc(n.PodCIDRs, func(p netip.Prefix) bool { return p.Contains(q.Peer) }) {
+			return false
+		}
+	}
+	return !q.isNode(policy.Selector{})
 }

@@ -3,6 +3,7 @@
 package eval
 
 import (
+	"cmp"
 	"slices"
 
 	"github.com/sluice-io/sluice/policy"
@@ -14,20 +15,20 @@ type Response struct {
 	// Audit is true if the action is only reported.
 	Audit bool
 	// Rule asks for the action; zero if that is Ignore. Of several rules it is the
-	// first by policy namespace, policy name and index. Its index counts the
+	// first by policy kind, namespace, name and index. Its index counts the
 	// policy's escalation rules.
 	Rule policy.RuleRef
 }
 
 // Privileges answers a gain of privilege in a pod: the strongest action of all
-// WorkloadPolicies that select it. A Kill that is enforced is stronger than one
+// WorkloadPolicies and ClusterWorkloadPolicies that select it. A Kill that is enforced is stronger than one
 // that is audited, that one is stronger than Ignore.
 func Privileges(c *policy.Cluster, key policy.PodKey) Response {
 	pod := podOf(c, key)
 	for _, mode := range []policy.Mode{policy.Enforce, policy.Audit} {
 		var kills []policy.RuleRef
 		for _, p := range c.WorkloadPolicies {
-			if p.Mode != mode || !subject(pod, p.Namespace, p.Pods) {
+			if p.Mode != mode || !workloadSubject(c, pod, p) {
 				continue
 			}
 			for i, r := range p.Escalation {
@@ -44,8 +45,5 @@ func Privileges(c *policy.Cluster, key policy.PodKey) Response {
 }
 
 func compareRules(a, b policy.RuleRef) int {
-	if c := a.Policy.Compare(b.Policy); c != 0 {
-		return c
-	}
-	return a.Index - b.Index
+	return cmp.Or(a.Policy.Compare(b.Policy), cmp.Compare(a.Index, b.Index))
 }

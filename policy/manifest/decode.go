@@ -12,16 +12,15 @@ import (
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
 	kjson "sigs.k8s.io/json"
-
-	"github.com/sluice-io/sluice/policy"
 )
 
-// decode fills object from data and reports unknown and repeated fields. It is
-// false if a value does not fit its field: what object holds is then of no use.
-func (c *checker) decode(data []byte, object any) bool {
+// decode fills object, which stands at p, from data and reports unknown and
+// repeated fields. It is false if a value does not fit its field: what object
+// holds is then of no use.
+func (c *checker) decode(p *field.Path, data []byte, object any) bool {
 	strict, err := kjson.UnmarshalStrict(data, object)
 	if err != nil {
-		c.mismatches(nil, data, reflect.TypeOf(object))
+		c.mismatches(p, data, reflect.TypeOf(object))
 		return false
 	}
 	for _, err := range strict {
@@ -29,11 +28,11 @@ func (c *checker) decode(data []byte, object any) bool {
 		if strings.HasPrefix(err.Error(), "duplicate") {
 			reason = "written more than once; remove all but one"
 		}
-		path := ""
+		at := p
 		if fe, ok := err.(kjson.FieldError); ok {
-			path = fe.FieldPath()
+			at = p.Child(fe.FieldPath())
 		}
-		c.errs = append(c.errs, &policy.FieldError{Field: path, Reason: reason})
+		c.add(at, "", reason)
 	}
 	return true
 }

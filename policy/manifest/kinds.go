@@ -10,6 +10,7 @@ import (
 	networkingv1 "k8s.io/api/networking/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	kjson "sigs.k8s.io/json"
+	networkv1alpha2 "sigs.k8s.io/network-policy-api/apis/v1alpha2"
 
 	"github.com/sluice-io/sluice/policy"
 	"github.com/sluice-io/sluice/policy/v1alpha1"
@@ -51,15 +52,11 @@ func kindOf(data []byte) (*kind, error) {
 		return nil, fmt.Errorf("%w: %w", ErrUnknownKind,
 			&policy.FieldError{Field: "apiVersion", Value: shorten(version), Reason: "write " + k.apiVersion})
 	}
-	if k.read == nil {
-		return nil, &policy.FieldError{Field: "kind", Value: name, Reason: notSupported + "remove it"}
-	}
 	return k, nil
 }
 
 // newKind returns nil for a kind that Sluice does not know.
 func newKind(name policy.Kind) *kind {
-	stored := func(*checker) any { return nil }
 	switch name {
 	case policy.KindNamespace:
 		o := new(corev1.Namespace)
@@ -68,11 +65,14 @@ func newKind(name policy.Kind) *kind {
 		o := new(corev1.Pod)
 		return &kind{name, "v1", false, o, func(c *checker) any { return c.pod(o) }}
 	case policy.KindNode:
-		return &kind{name, "v1", true, new(corev1.Node), stored}
+		o := new(corev1.Node)
+		return &kind{name, "v1", true, o, func(c *checker) any { return c.node(o) }}
 	case policy.KindService:
-		return &kind{name, "v1", false, new(corev1.Service), stored}
+		o := new(corev1.Service)
+		return &kind{name, "v1", false, o, func(c *checker) any { return c.service(o) }}
 	case policy.KindEndpointSlice:
-		return &kind{name, "discovery.k8s.io/v1", false, new(discoveryv1.EndpointSlice), stored}
+		o := new(discoveryv1.EndpointSlice)
+		return &kind{name, "discovery.k8s.io/v1", false, o, func(c *checker) any { return c.endpointSlice(o) }}
 	case policy.KindNetworkPolicy:
 		o := new(networkingv1.NetworkPolicy)
 		return &kind{name, "networking.k8s.io/v1", false, o, func(c *checker) any { return c.networkPolicy(o) }}
@@ -80,9 +80,11 @@ func newKind(name policy.Kind) *kind {
 		o := new(v1alpha1.WorkloadPolicy)
 		return &kind{name, v1alpha1.SchemeGroupVersion.String(), false, o, func(c *checker) any { return c.workloadPolicy(o) }}
 	case policy.KindClusterNetworkPolicy:
-		return &kind{name: name, apiVersion: "policy.networking.k8s.io/v1alpha2"}
+		o := new(clusterNetworkPolicy)
+		return &kind{name, networkv1alpha2.GroupVersion.String(), true, o, func(c *checker) any { return c.clusterNetworkPolicy(o) }}
 	case policy.KindClusterWorkloadPolicy:
-		return &kind{name: name, apiVersion: v1alpha1.SchemeGroupVersion.String()}
+		o := new(v1alpha1.ClusterWorkloadPolicy)
+		return &kind{name, v1alpha1.SchemeGroupVersion.String(), true, o, func(c *checker) any { return c.clusterWorkloadPolicy(o) }}
 	}
 	return nil
 }

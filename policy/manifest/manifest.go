@@ -5,7 +5,9 @@
 //
 // Reading is strict: an unknown or repeated field, a wrong value and everything
 // that this version does not support is an error that names its field. Nothing
-// is ignored, so that a policy never says more than what is enforced.
+// is ignored, so that a policy never says more than what is enforced. The one
+// exception is a peer of a ClusterNetworkPolicy that has no field that we know:
+// its API asks to fail closed on it, see policy.Rule.
 package manifest
 
 import (
@@ -31,8 +33,9 @@ type Object struct {
 	// JSON is the object as it was written, in canonical form: one line, keys
 	// sorted, the namespace filled in. Parse reads it back to an equal Object.
 	JSON []byte
-	// Value is a policy.Namespace, policy.Pod, *policy.NetworkPolicy or
-	// *policy.WorkloadPolicy; nil for a kind that is only stored.
+	// Value is a policy.Namespace, policy.Pod, policy.Node, policy.Service,
+	// policy.EndpointSlice, *policy.NetworkPolicy, *policy.ClusterNetworkPolicy or
+	// *policy.WorkloadPolicy (of a ClusterWorkloadPolicy too).
 	Value any
 }
 
@@ -48,7 +51,7 @@ func Parse(doc []byte) (*Object, error) {
 		return nil, err
 	}
 	var c checker
-	if !c.decode(data, k.object) {
+	if !c.decode(nil, data, k.object) {
 		return nil, errors.Join(c.errs...)
 	}
 	ref := c.meta(k)

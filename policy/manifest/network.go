@@ -3,12 +3,7 @@
 package manifest
 
 import (
-	"net/netip"
-	"strconv"
-
-	corev1 "k8s.io/api/core/v1"
 	networkingv1 "k8s.io/api/networking/v1"
-	"k8s.io/apimachinery/pkg/util/intstr"
 	"k8s.io/apimachinery/pkg/util/validation/field"
 
 	"github.com/sluice-io/sluice/policy"
@@ -82,69 +77,4 @@ func (c *checker) peer(p *field.Path, in networkingv1.NetworkPolicyPeer) policy.
 		Namespaces: c.selector(p.Child("namespaceSelector"), in.NamespaceSelector),
 		Pods:       c.selector(p.Child("podSelector"), in.PodSelector),
 	}
-}
-
-// ipBlock returns nil for nil.
-func (c *checker) ipBlock(p *field.Path, in *networkingv1.IPBlock) *policy.IPBlock {
-	if in == nil {
-		return nil
-	}
-	cidr, valid := c.cidr(p.Child("cidr"), in.CIDR)
-	out := &policy.IPBlock{CIDR: cidr}
-	for i, s := range in.Except {
-		at := p.Child("except").Index(i)
-		except, ok := c.cidr(at, s)
-		if ok && valid && (!cidr.Contains(except.Addr()) || except.Bits() <= cidr.Bits()) {
-			c.add(at, s, "not within cidr and smaller than it; write a part of "+cidr.String())
-		}
-		out.Except = append(out.Except, except)
-	}
-	return out
-}
-
-// cidr masks off the bits below the mask: the API tolerates them.
-func (c *checker) cidr(p *field.Path, s string) (netip.Prefix, bool) {
-	prefix, err := netip.ParsePrefix(s)
-	if err != nil {
-		c.add(p, s, "not a CIDR; write one such as 10.0.0.0/8 or fd00::/8")
-		return netip.Prefix{}, false
-	}
-	if prefix.Addr().Is4In6() {
-		c.add(p, s, "an IPv4-mapped address; write the IPv4 CIDR")
-		return netip.Prefix{}, false
-	}
-	return prefix.Masked(), true
-}
-
-func (c *checker) port(p *field.Path, in networkingv1.NetworkPolicyPort) policy.Port {
-	out := policy.Port{Protocol: policy.TCP}
-	if in.Protocol != nil {
-		at := p.Child("protocol")
-		switch *in.Protocol {
-		case corev1.ProtocolTCP:
-		case corev1.ProtocolUDP:
-			out.Protocol = policy.UDP
-		case corev1.ProtocolSCTP:
-			c.add(at, "SCTP", notSupported+"write TCP or UDP")
-		default:
-			c.add(at, string(*in.Protocol), "unknown protocol; write TCP or UDP")
-		}
-	}
-	if in.Port != nil {
-		out.Number = c.portNumber(p.Child("port"), *in.Port)
-	}
-	if in.EndPort != nil {
-		c.add(p.Child("endPort"), strconv.Itoa(int(*in.EndPort)), notSupported+"write each port as an entry of its own")
-	}
-	return out
-}
-
-func (c *checker) portNumber(p *field.Path, in intstr.IntOrString) uint16 {
-	switch {
-	case in.Type == intstr.String:
-		c.add(p, in.StrVal, "named ports are "+notSupported+"write the number")
-	case in.IntVal < 1 || in.IntVal > 65535:
-		c.add(p, in.String(), "not a port; write a number from 1 to 65535")
-	}
-	return uint16(in.IntVal)
 }

@@ -17,9 +17,6 @@ func networkPolicy(spec string) string {
 }
 
 func TestParseNetworkPolicy(t *testing.T) {
-	is := func(key string, values ...string) policy.Selector {
-		return policy.Selector{Requirements: []policy.Requirement{{Key: key, Operator: policy.In, Values: values}}}
-	}
 	web := is("app", "web")
 	all := policy.Selector{}
 	ingress, egress, both := [2]bool{true, false}, [2]bool{false, true}, [2]bool{true, true}
@@ -64,6 +61,16 @@ func TestParseNetworkPolicy(t *testing.T) {
 				policy.Port{Protocol: policy.TCP}, policy.Port{Protocol: policy.TCP, Number: 80},
 				policy.Port{Protocol: policy.UDP}, policy.Port{Protocol: policy.UDP, Number: 65535},
 				policy.Port{Protocol: policy.TCP, Number: 1})}},
+		"SCTP": {"{ingress: [{ports: [{protocol: SCTP}, {protocol: SCTP, port: 132}]}]}",
+			policy.NetworkPolicy{Isolates: ingress, Rules: ports(policy.Port{Protocol: policy.SCTP}, policy.Port{Protocol: policy.SCTP, Number: 132})}},
+		"named ports": {"{ingress: [{ports: [{port: http}, {protocol: UDP, port: 5-a}, {port: abcdefghij-mnop}]}]}",
+			policy.NetworkPolicy{Isolates: ingress, Rules: ports(
+				policy.Port{Protocol: policy.TCP, Name: "http"}, policy.Port{Protocol: policy.UDP, Name: "5-a"},
+				policy.Port{Protocol: policy.TCP, Name: "abcdefghij-mnop"})}},
+		"ranges": {"{ingress: [{ports: [{port: 1, endPort: 65535}, {protocol: UDP, port: 53, endPort: 53}, {protocol: SCTP, port: 65534, endPort: 65535}]}]}",
+			policy.NetworkPolicy{Isolates: ingress, Rules: ports(
+				policy.Port{Protocol: policy.TCP, Number: 1, End: 65535}, policy.Port{Protocol: policy.UDP, Number: 53},
+				policy.Port{Protocol: policy.SCTP, Number: 65534, End: 65535})}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.want.Namespace, tc.want.Name = "b", "a"
@@ -96,11 +103,16 @@ func TestParseRefusesNetworkPolicy(t *testing.T) {
 		"except equal":      {"{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/8]}}]}]}", []string{"spec.egress[0].to[0].ipBlock.except[0]"}},
 		"except larger":     {"{egress: [{to: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.0.0.0/7]}}]}]}", []string{"spec.egress[0].to[0].ipBlock.except[0]"}},
 		"except family":     {"{egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [\"fd00::/8\"]}}]}]}", []string{"spec.egress[0].to[0].ipBlock.except[0]"}},
-		"named port":        {"{egress: [{ports: [{port: 1}, {port: http}]}]}", []string{"spec.egress[0].ports[1].port: not supported by this version"}},
-		"number as string":  {"{egress: [{ports: [{port: \"80\"}]}]}", []string{"spec.egress[0].ports[0].port: not supported by this version"}},
-		"endPort":           {"{egress: [{ports: [{port: 1}, {port: 2, endPort: 3}]}]}", []string{"spec.egress[0].ports[1].endPort: not supported by this version"}},
-		"SCTP":              {"{egress: [{ports: [{protocol: SCTP, port: 2}]}]}", []string{"spec.egress[0].ports[0].protocol: not supported by this version"}},
-		"protocol":          {"{egress: [{ports: [{protocol: tcp, port: 2}]}]}", []string{"spec.egress[0].ports[0].protocol: unknown"}},
+		"number as string":  {"{egress: [{ports: [{port: \"80\"}]}]}", []string{"spec.egress[0].ports[0].port=80: or a number without quotes"}},
+		"port name":         {"{egress: [{ports: [{port: 1}, {port: HTTP}]}]}", []string{"spec.egress[0].ports[1].port=HTTP: must contain only"}},
+		"long port name":    {"{egress: [{ports: [{port: abcdefghijklmnop}]}]}", []string{"spec.egress[0].ports[0].port: no more than 15"}},
+		"port name hyphens": {"{egress: [{ports: [{port: a--b}, {port: -a}]}]}", []string{"spec.egress[0].ports[0].port", "spec.egress[0].ports[1].port"}},
+		"empty port name":   {"{egress: [{ports: [{port: \"\"}]}]}", []string{"spec.egress[0].ports[0].port"}},
+		"endPort below":     {"{egress: [{ports: [{port: 1}, {port: 3, endPort: 2}]}]}", []string{"spec.egress[0].ports[1].endPort=2: from port to 65535"}},
+		"endPort too large": {"{egress: [{ports: [{port: 3, endPort: 65536}]}]}", []string{"spec.egress[0].ports[0].endPort=65536"}},
+		"endPort alone":     {"{egress: [{ports: [{endPort: 2}]}]}", []string{"spec.egress[0].ports[0].endPort=2: port number only"}},
+		"endPort of a name": {"{egress: [{ports: [{port: http, endPort: 2}]}]}", []string{"spec.egress[0].ports[0].endPort=2: port number only"}},
+		"protocol":          {"{egress: [{ports: [{protocol: tcp, port: 2}]}]}", []string{"spec.egress[0].ports[0].protocol=tcp: write TCP, UDP or SCTP"}},
 		"empty protocol":    {"{egress: [{ports: [{protocol: \"\", port: 2}]}]}", []string{"spec.egress[0].ports[0].protocol: unknown"}},
 		"port 0":            {"{egress: [{ports: [{port: 0}]}]}", []string{"spec.egress[0].ports[0].port"}},
 		"port 65536":        {"{egress: [{ports: [{port: 65536}]}]}", []string{"spec.egress[0].ports[0].port"}},
@@ -119,7 +131,7 @@ func TestParseRefusesNetworkPolicy(t *testing.T) {
 		"label value":       {"{podSelector: {matchLabels: {a: \"*\"}}}", []string{"spec.podSelector.matchLabels[a]"}},
 		"unknown field":     {"{egress: [{to: [{podSelecter: {}}]}]}", []string{"spec.egress[0].to[0].podSelecter: unknown field", "spec.egress[0].to[0]: empty peer"}},
 		"wrong type":        {"{egress: [{}, {to: {podSelector: {}}}]}", []string{"spec.egress[1].to: a list"}},
-		"together": {"{egress: [{ports: [{protocol: SCTP, port: http, endPort: 3}], to: [{}]}]}",
+		"together": {"{egress: [{ports: [{protocol: ICMP, port: \"8\", endPort: 3}], to: [{}]}]}",
 			[]string{"spec.egress[0].to[0]", "spec.egress[0].ports[0].protocol", "spec.egress[0].ports[0].port", "spec.egress[0].ports[0].endPort"}},
 		"in a direction without effect": {"{policyTypes: [Ingress], egress: [{to: [{}]}]}", []string{"spec.egress[0].to[0]"}},
 	} {

@@ -48,6 +48,14 @@ func TestParseWorkloadPolicy(t *testing.T) {
 				{Classes: []policy.Class{policy.Privileges}, Action: policy.Kill},
 				{Classes: []policy.Class{policy.Privileges}, Action: policy.Ignore},
 			}}},
+		"empty ingress":      {"{ingress: {}}", policy.WorkloadPolicy{Isolates: [2]bool{policy.Ingress: true}}},
+		"empty ingress rule": {"{ingress: {allow: [{}]}}", policy.WorkloadPolicy{Isolates: [2]bool{policy.Ingress: true}, Rules: [2][]policy.Rule{policy.Ingress: {{}}}}},
+		"both sections": {"{egress: {}, ingress: {allow: [{from: [{entity: Node}], ports: [{port: http}, {protocol: SCTP, port: 5, endPort: 9}], processes: [{path: /usr/sbin/nginx}]}]}}",
+			policy.WorkloadPolicy{Isolates: [2]bool{true, true}, Rules: [2][]policy.Rule{policy.Ingress: {{
+				Peers:     []policy.Peer{{Entity: policy.EntityNode}},
+				Ports:     []policy.Port{{Protocol: policy.TCP, Name: "http"}, {Protocol: policy.SCTP, Number: 5, End: 9}},
+				Processes: []policy.Process{{Path: "/usr/sbin/nginx"}},
+			}}}}},
 		"empty escalation": {"{escalation: {}}", policy.WorkloadPolicy{}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,7 +79,6 @@ func TestParseWorkloadPolicy(t *testing.T) {
 
 func TestParseRefusesWorkloadPolicy(t *testing.T) {
 	const removeIt = ": not supported by this version; remove it"
-	to := func(peer string) string { return "{egress: {allow: [{to: [" + peer + "]}]}}" }
 	process := func(p string) string { return "{egress: {allow: [{processes: [" + p + "]}]}}" }
 	escalate := func(rule string) string { return "{escalation: {rules: [" + rule + "]}}" }
 	for name, tc := range map[string]struct {
@@ -81,20 +88,15 @@ func TestParseRefusesWorkloadPolicy(t *testing.T) {
 		"mode":                {"{mode: enforce}", []string{"spec.mode"}},
 		"deny response":       {"{denyResponse: EPERM}", []string{"spec.denyResponse"}},
 		"fallback":            {"{fallback: Kill}", []string{"spec.fallback" + removeIt}},
-		"ingress":             {"{ingress: {}}", []string{"spec.ingress" + removeIt}},
 		"exec":                {"{exec: {allow: [{path: /bin/sh, parents: [{path: /a}]}]}}", []string{"spec.exec" + removeIt}},
 		"files":               {"{files: {rules: [{paths: [/a], operations: [Read]}]}}", []string{"spec.files" + removeIt}},
 		"capabilities":        {"{capabilities: {allow: [{names: [NET_RAW]}]}}", []string{"spec.capabilities" + removeIt}},
 		"tls":                 {"{egress: {allow: [{tls: {minVersion: TLS12}}]}}", []string{"spec.egress.allow[0].tls" + removeIt}},
-		"domain names":        {to(`{domainNames: ["*.example.com"]}`), []string{"spec.egress.allow[0].to[0].domainNames" + removeIt}},
-		"service":             {to("{service: {name: a}}"), []string{"spec.egress.allow[0].to[0].service" + removeIt}},
-		"service account":     {to("{serviceAccount: {names: [a]}}"), []string{"spec.egress.allow[0].to[0].serviceAccount" + removeIt}},
-		"entity":              {to("{entity: World}"), []string{"spec.egress.allow[0].to[0].entity" + removeIt}},
-		"entity and block":    {to("{entity: World, ipBlock: {cidr: x}}"), []string{"spec.egress.allow[0].to[0].entity" + removeIt, "spec.egress.allow[0].to[0].ipBlock.cidr"}},
-		"empty peer":          {to("{}"), []string{"spec.egress.allow[0].to[0]: empty peer"}},
-		"block and selector":  {to("{podSelector: {}, ipBlock: {cidr: 10.0.0.0/8}}"), []string{"spec.egress.allow[0].to[0]"}},
-		"port":                {"{egress: {allow: [{ports: [{port: 1}, {port: 70000}]}]}}", []string{"spec.egress.allow[0].ports[1].port"}},
-		"named port":          {"{egress: {allow: [{ports: [{port: http, endPort: 5}]}]}}", []string{"spec.egress.allow[0].ports[0].port: not supported by this version", "spec.egress.allow[0].ports[0].endPort: not supported by this version"}},
+		"tls on ingress":      {"{ingress: {allow: [{tls: {}}]}}", []string{"spec.ingress.allow[0].tls: unknown field"}},
+		"to on ingress":       {"{ingress: {allow: [{to: []}]}}", []string{"spec.ingress.allow[0].to: unknown field"}},
+		"port":                {"{egress: {allow: [{ports: [{port: 1}, {port: 70000}]}]}}", []string{"spec.egress.allow[0].ports[1].port=70000"}},
+		"endPort of a name":   {"{ingress: {allow: [{ports: [{port: http, endPort: 5}]}]}}", []string{"spec.ingress.allow[0].ports[0].endPort=5"}},
+		"process on ingress":  {"{ingress: {allow: [{processes: [{path: nginx}]}]}}", []string{"spec.ingress.allow[0].processes[0].path=nginx"}},
 		"interpreter":         {process("{path: /a.py, interpreter: /usr/bin/python3}"), []string{"spec.egress.allow[0].processes[0].interpreter" + removeIt}},
 		"parents":             {process("{path: /a, parents: []}"), []string{"spec.egress.allow[0].processes[0].parents: unknown field"}},
 		"no path":             {process("{}"), []string{"spec.egress.allow[0].processes[0].path: required"}},

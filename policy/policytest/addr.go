@@ -24,6 +24,26 @@ func randomAddr(r *rand.Rand) netip.Addr {
 	return randomAddr4(r)
 }
 
+// randomNode4 and the like are of the same blocks, but no pod's.
+func randomNode4(r *rand.Rand) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, byte(r.IntN(2)), 3, byte(1 + r.IntN(10))})
+}
+
+func randomNode6(r *rand.Rand) netip.Addr {
+	return netip.AddrFrom16([16]byte{0: 0xfd, 7: byte(r.IntN(2)), 14: 3, 15: byte(1 + r.IntN(10))})
+}
+
+func randomService4(r *rand.Rand) netip.Addr {
+	return netip.AddrFrom4([4]byte{10, 96, 0, byte(1 + r.IntN(10))})
+}
+
+// randomWorld is an address outside the cluster, unless a Service has it.
+func randomWorld(r *rand.Rand) netip.Addr {
+	return pick(r,
+		netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2"),
+		netip.MustParseAddr("2001:db8::1"), netip.MustParseAddr("2001:db8::2"))
+}
+
 // randomBits is a prefix length near the end of an address, where the random
 // addresses differ, or a short one.
 func randomBits(r *rand.Rand, of netip.Addr) int {

@@ -15,26 +15,41 @@ import (
 func (c *Case) Edit(r *rand.Rand) Case {
 	next := *c
 	next.Cluster = &policy.Cluster{
-		Namespaces:       maps.Clone(c.Cluster.Namespaces),
-		Pods:             maps.Clone(c.Cluster.Pods),
-		NetworkPolicies:  slices.Clone(c.Cluster.NetworkPolicies),
-		WorkloadPolicies: slices.Clone(c.Cluster.WorkloadPolicies),
+		Namespaces:             maps.Clone(c.Cluster.Namespaces),
+		Pods:                   maps.Clone(c.Cluster.Pods),
+		Nodes:                  maps.Clone(c.Cluster.Nodes),
+		Services:               maps.Clone(c.Cluster.Services),
+		EndpointSlices:         maps.Clone(c.Cluster.EndpointSlices),
+		ClusterNetworkPolicies: slices.Clone(c.Cluster.ClusterNetworkPolicies),
+		NetworkPolicies:        slices.Clone(c.Cluster.NetworkPolicies),
+		WorkloadPolicies:       slices.Clone(c.Cluster.WorkloadPolicies),
 	}
 	for range 1 + r.IntN(3) {
-		switch r.IntN(6) {
-		case 0:
-			next.editNamespace(r)
-		case 1, 2:
-			next.editPod(r)
-		case 3:
-			next.Cluster.NetworkPolicies = editPolicies(r, next.Cluster.NetworkPolicies, next.randomNetworkPolicy)
-		case 4:
-			next.Cluster.WorkloadPolicies = editPolicies(r, next.Cluster.WorkloadPolicies, next.randomWorkloadPolicy)
-		case 5:
-			next.Programs = randomPrograms(r)
-		}
+		next.edit(r)
 	}
 	return next
+}
+
+// edit changes an object of the cluster, which is c's own, or the programs.
+func (c *Case) edit(r *rand.Rand) {
+	switch r.IntN(9) {
+	case 0:
+		c.editNamespace(r)
+	case 1, 2:
+		c.editPod(r)
+	case 3:
+		c.editNode(r)
+	case 4:
+		c.editService(r)
+	case 5:
+		c.Cluster.ClusterNetworkPolicies = editPolicies(r, c.Cluster.ClusterNetworkPolicies, c.randomClusterNetworkPolicy)
+	case 6:
+		c.Cluster.NetworkPolicies = editPolicies(r, c.Cluster.NetworkPolicies, c.randomNetworkPolicy)
+	case 7:
+		c.Cluster.WorkloadPolicies = editPolicies(r, c.Cluster.WorkloadPolicies, c.randomWorkloadPolicy)
+	case 8:
+		c.Programs = randomPrograms(r)
+	}
 }
 
 // editNamespace changes, adds or takes away a namespace object.
@@ -47,8 +62,36 @@ func (c *Case) editNamespace(r *rand.Rand) {
 	c.Cluster.Namespaces[name] = randomNamespace(r, name)
 }
 
-// editPod changes the labels or addresses of a pod, takes it away or brings it
-// back. Local pods stay.
+// editNode changes, adds or takes away a node. Its host-network pods keep the
+// addresses that they had.
+func (c *Case) editNode(r *rand.Rand) {
+	if c.size.Nodes == 0 {
+		return
+	}
+	i := r.IntN(c.size.Nodes)
+	if r.IntN(3) == 0 {
+		delete(c.Cluster.Nodes, nodeName(i))
+		return
+	}
+	c.Cluster.Nodes[nodeName(i)] = randomNode(r, i)
+}
+
+// editService changes, adds or takes away a Service, or its EndpointSlices: either
+// may be there without the other for a while.
+func (c *Case) editService(r *rand.Rand) {
+	key := pick(r, c.services()...)
+	switch r.IntN(4) {
+	case 0:
+		delete(c.Cluster.Services, key)
+	case 1:
+		c.Cluster.Services[key] = randomService(r, key)
+	default:
+		c.addSlices(r, key)
+	}
+}
+
+// editPod changes the labels, account, ports or addresses of a pod, takes it away or brings
+// it back. Local pods stay.
 func (c *Case) editPod(r *rand.Rand) {
 	i := r.IntN(c.size.Pods)
 	local := i < c.size.Local
@@ -66,10 +109,17 @@ func (c *Case) editPod(r *rand.Rand) {
 	case !local && r.IntN(3) == 0:
 		delete(c.Cluster.Pods, pod.PodKey)
 		return
-	case r.IntN(2) == 0:
-		pod.Labels = randomLabels(r, podLabels)
 	default:
-		c.randomIPs(r, i, &pod)
+		switch r.IntN(4) {
+		case 0:
+			pod.Labels = randomLabels(r, podLabels)
+		case 1:
+			pod.ServiceAccount = pick(r, accounts...)
+		case 2:
+			pod.Ports = randomContainerPorts(r)
+		case 3:
+			c.randomIPs(r, i, &pod)
+		}
 	}
 	c.Cluster.Pods[pod.PodKey] = pod
 }

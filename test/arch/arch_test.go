@@ -78,7 +78,7 @@ var arrows = []arrow{
 	{from: "policy/v1alpha1", own: []string{"policy"}, foreign: []string{"k8s.io/api", "k8s.io/apimachinery"}},
 	{
 		from: "policy/manifest", own: []string{"policy"},
-		foreign: []string{"k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "sigs.k8s.io/json", "go.yaml.in/yaml/v2"},
+		foreign: []string{"k8s.io/api", "k8s.io/apimachinery", "sigs.k8s.io/yaml", "sigs.k8s.io/json", "sigs.k8s.io/network-policy-api", "go.yaml.in/yaml/v2"},
 	},
 	{from: "bpf", except: []string{"bpf/bpftest"}, own: []string{"bpf"}, foreign: []string{"github.com/cilium/ebpf"}},
 	{
@@ -86,7 +86,7 @@ var arrows = []arrow{
 		foreign: []string{"github.com/containernetworking", "github.com/vishvananda/netlink", "golang.org/x/sys"},
 	},
 	{from: "agent/rpc", foreign: []string{"golang.org/x/sys"}},
-	{from: "agent/datapath", own: []string{"policy", "bpf"}, foreign: []string{"github.com/cilium/ebpf", "golang.org/x/sys", "golang.org/x/sync"}},
+	{from: "agent/datapath", own: []string{"policy", "bpf"}, foreign: []string{"github.com/cilium/ebpf", "github.com/vishvananda/netlink", "golang.org/x/sys", "golang.org/x/sync"}},
 }
 
 func TestArrows(t *testing.T) {

@@ -21,17 +21,21 @@ const (
 	floorMapCgroups     = "cgroups"
 	floorMapContainers  = "containers"
 	floorMapCounts      = "counts"
+	floorMapDeferrals   = "deferrals"
 	floorMapDoors       = "doors"
 	floorMapDrops       = "drops"
 	floorMapEdges       = "edges"
 	floorMapEnforceRing = "enforce_ring"
 	floorMapFlowRing    = "flow_ring"
 	floorMapFlows       = "flows"
+	floorMapFragments   = "fragments"
 	floorMapFresh       = "fresh"
 	floorMapFull        = "full"
 	floorMapLost        = "lost"
 	floorMapMeasured    = "measured"
 	floorMapNetnses     = "netnses"
+	floorMapNodeAddrs   = "node_addrs"
+	floorMapNodePorts   = "node_ports"
 	floorMapOddities    = "oddities"
 	floorMapOrphans     = "orphans"
 	floorMapOwners      = "owners"
@@ -50,7 +54,10 @@ const (
 	floorMapRulesets    = "rulesets"
 	floorMapScripts     = "scripts"
 	floorMapSequence    = "sequence"
+	floorMapServices    = "services"
 	floorMapSettings    = "settings"
+	floorMapSources     = "sources"
+	floorMapSpared      = "spared"
 	floorMapStamps      = "stamps"
 	floorMapThreadCreds = "thread_creds"
 	floorMapTotals      = "totals"
@@ -119,17 +126,21 @@ type floorMapSpecs struct {
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
+	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Measured    *ebpf.MapSpec `ebpf:"measured"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
+	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
+	NodePorts   *ebpf.MapSpec `ebpf:"node_ports"`
 	Oddities    *ebpf.MapSpec `ebpf:"oddities"`
 	Orphans     *ebpf.MapSpec `ebpf:"orphans"`
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
@@ -148,7 +159,10 @@ type floorMapSpecs struct {
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
+	Services    *ebpf.MapSpec `ebpf:"services"`
 	Settings    *ebpf.MapSpec `ebpf:"settings"`
+	Sources     *ebpf.MapSpec `ebpf:"sources"`
+	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
@@ -189,17 +203,21 @@ type floorMaps struct {
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
+	Deferrals   *ebpf.Map `ebpf:"deferrals"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Measured    *ebpf.Map `ebpf:"measured"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
+	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
+	NodePorts   *ebpf.Map `ebpf:"node_ports"`
 	Oddities    *ebpf.Map `ebpf:"oddities"`
 	Orphans     *ebpf.Map `ebpf:"orphans"`
 	Owners      *ebpf.Map `ebpf:"owners"`
@@ -218,7 +236,10 @@ type floorMaps struct {
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
+	Services    *ebpf.Map `ebpf:"services"`
 	Settings    *ebpf.Map `ebpf:"settings"`
+	Sources     *ebpf.Map `ebpf:"sources"`
+	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
@@ -232,17 +253,21 @@ func (m *floorMaps) Close() error {
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
+		m.Deferrals,
 		m.Doors,
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Fragments,
 		m.Fresh,
 		m.Full,
 		m.Lost,
 		m.Measured,
 		m.Netnses,
+		m.NodeAddrs,
+		m.NodePorts,
 		m.Oddities,
 		m.Orphans,
 		m.Owners,
@@ -261,7 +286,10 @@ func (m *floorMaps) Close() error {
 		m.Rulesets,
 		m.Scripts,
 		m.Sequence,
+		m.Services,
 		m.Settings,
+		m.Sources,
+		m.Spared,
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,

@@ -83,9 +83,9 @@ func (l *lane) pod() error {
 		m    *ebpf.Map
 		k, v any
 	}{
-		{l.s.Rulesets, uint32(ruleset), state.RawRuleset{Isolated: [4]uint8{1, 0, 1, 0}}},
-		{l.s.Edges, state.RawEdge{Ruleset: ruleset, Class: friend, Direction: 1}, uint32(40)},
-		{l.s.Ports, state.RawPortKey{Set: 40, Protocol: 6, Port: 80}, state.RawGrant{Rule: 30}},
+		{l.s.Rulesets, uint32(ruleset), state.RawRuleset{Active: [8]uint8{state.LayerNetwork: 1, state.Layers + state.LayerNetwork: 1}}},
+		{l.s.Edges, state.RawEdge{Ruleset: ruleset, Class: friend, Direction: 1, Layer: state.LayerNetwork}, state.RawPortSet{Id: 40, Lengths: 1 << 16}},
+		{l.s.Ports, state.RawPortKey{Set: 40, Protocol: 6, Bits: 16, Port: 80}, state.RawGrant{Rule: 30}},
 		{l.s.Rules, p.Slot, state.RawAssignment{Pod: p.ID, Ruleset: ruleset}},
 	} {
 		if err := put.m.Put(put.k, put.v); err != nil {

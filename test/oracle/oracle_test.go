@@ -27,7 +27,7 @@ import (
 )
 
 const (
-	rounds       = 40
+	rounds       = 80
 	edits        = 4
 	flowsPerEdit = 80
 	ifindex      = 1 // lo of the test's namespace: the door of every pod in turn
@@ -132,7 +132,7 @@ func (k *kernel) ask(t *testing.T, img *compile.Image, f policy.Flow, program, l
 func (k *kernel) send(t *testing.T, f policy.Flow) (uint32, *state.RawFlow) {
 	t.Helper()
 	p := k.pods[f.Pod]
-	must(t, k.dp.State().Doors.Put(uint32(ifindex), p.Slot))
+	must(t, k.dp.State().Doors.Put(uint32(ifindex), state.RawDoorway{Slot: p.Slot}))
 	own := p.Addrs[slices.IndexFunc(p.Addrs, func(a netip.Addr) bool { return a.Is4() == f.Peer.Is4() })]
 	k.port++
 	if k.port < 1024 {
@@ -189,7 +189,7 @@ func TestOracle(t *testing.T) {
 		}
 		k.clear(t)
 	}
-	if flows < 2000 {
+	if flows < 20000 {
 		t.Errorf("only %d flows compared", flows)
 	}
 	counters, _ := k.dp.Counters()
@@ -240,7 +240,7 @@ func (k *kernel) compare(t *testing.T, c *policytest.Case, img *compile.Image, f
 // verdict asks the judge function all that a policy.Verdict says.
 func (k *kernel) verdict(t *testing.T, img *compile.Image, f policy.Flow, program uint32) policy.Verdict {
 	t.Helper()
-	both := k.ask(t, img, f, program, 1<<compile.NetworkPolicies|1<<compile.WorkloadPolicies)
+	both := k.ask(t, img, f, program, 1<<compile.Layers-1)
 	v := policy.Verdict{
 		Allowed:     both.Allowed == 1,
 		Reason:      policy.Reason(state.Reason(both.Answer.Reason)),
@@ -251,8 +251,14 @@ func (k *kernel) verdict(t *testing.T, img *compile.Image, f policy.Flow, progra
 		want := k.plain(t, img, f, program)
 		v.Reason, v.Rule = want.Reason, want.Rule
 	}
+	if v.Reason == policy.ReasonDefaultDeny && !v.Allowed {
+		v.Kind = policy.KindNetworkPolicy
+		if both.Answer.Layer == state.LayerWorkload {
+			v.Kind = policy.KindWorkloadPolicy
+		}
+	}
 	if !v.Allowed {
-		alone := k.ask(t, img, f, program, 1<<compile.WorkloadPolicies)
+		alone := k.ask(t, img, f, program, 1<<compile.Admin|1<<compile.WorkloadPolicies)
 		v.Errno = alone.Allowed == 0 && alone.Answer.ErrnoResponse == 1
 	}
 	return v
@@ -267,7 +273,7 @@ func (k *kernel) plain(t *testing.T, img *compile.Image, f policy.Flow, program 
 	without := rs
 	without.Audit = 0
 	must(t, k.dp.State().Rulesets.Put(id, without))
-	q := k.ask(t, img, f, program, 1<<compile.NetworkPolicies|1<<compile.WorkloadPolicies)
+	q := k.ask(t, img, f, program, 1<<compile.Layers-1)
 	must(t, k.dp.State().Rulesets.Put(id, rs))
 	return policy.Verdict{Reason: policy.Reason(state.Reason(q.Answer.Reason)), Rule: img.Rules[q.Answer.Rule]}
 }

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * One frame at a pod's door: whose it is, whether it bears the pod's own
+ * addresses, and what becomes of fragments.
+ */
+#ifndef SLUICE_VISIT_H
+#define SLUICE_VISIT_H
+
+#include "flow.h"
+
+enum odd { ODD_FRAGMENT, ODD_MALFORMED, ODD_OTHER, ODD_UNTRACKED, ODD_SPOOFED };
+
+/* skb->tc_index tells the point after DNAT whose frame this is. */
+#define STAMP_DEFERRED 0x8000
+
+/* The pod behind this door and what is known of the frame's flow. */
+struct visit {
+	struct frame frame;
+	__u64 now;
+	__u64 mac; /* the frame's source */
+	__u64 own_mac; /* the pod's; 0: not known */
+	struct assignment rules;
+	struct flow_key key;
+	__u32 slot;
+	__u32 len;
+	__u8 direction;
+	__u8 _pad[3];
+};
+
+/* A frame that policy denies; while enforcement is off it passes, and is counted. */
+static __always_inline int drop(__u8 reason)
+{
+	if (!enforcing()) {
+		count(&spared, reason);
+		return TCX_NEXT;
+	}
+	count(&drops, reason);
+	return TCX_DROP;
+}
+
+static __always_inline int pass(struct __sk_buff *skb, __u8 direction, __u32 slot, __u8 flags)
+{
+	if (direction == EGRESS)
+		skb->tc_index = (slot + 1) | (flags & FLOW_DEFERRED ? STAMP_DEFERRED : 0);
+	return TCX_NEXT;
+}
+
+static __always_inline __u64 source_mac(struct __sk_buff *skb)
+{
+	__u8 *eth = (void *)(long)skb->data;
+
+	if ((void *)(eth + ETH_HLEN) > (void *)(long)skb->data_end)
+		return 0;
+	return *(__u32 *)(eth + ETH_ALEN) | (__u64) * (__u16 *)(eth + ETH_ALEN + 4) << 32;
+}
+
+static __always_inline bool owns(const struct visit *v, const struct addr *a)
+{
+	struct source s = { .len = 160, .pod = v->rules.pod, .addr = *a };
+	__u32 *slot = bpf_map_lookup_elem(&owners, a);
+
+	if (slot && *slot == v->slot)
+		return true;
+	return is_link_local(a) || bpf_map_lookup_elem(&sources, &s);
+}
+
+/* Is the pod's side of the frame an address of this pod? */
+static __always_inline bool own(const struct visit *v)
+{
+	if (owns(v, &v->key.pod))
+		return true;
+	return v->direction == EGRESS ? is_unspecified(&v->key.pod) : is_multicast(&v->key.pod);
+}
+
+/*
+ * Does a frame that is not the pod's own pass all the same? Sources are checked as
+ * antiSpoofing says; what is for another pod never enters this one.
+ */
+static __always_inline bool tolerated(const struct visit *v)
+{
+	__u32 zero = 0;
+	struct node *n = bpf_map_lookup_elem(&settings, &zero);
+
+	if (v->direction != EGRESS || !n || n->anti_spoofing == SPOOF_ENFORCE)
+		return false;
+	if (n->anti_spoofing == SPOOF_AUDIT)
+		count(&oddities, ODD_SPOOFED);
+	return true;
+}
+
+/* ARP, from the pod: its own address and MAC, or a probe. */
+static __always_inline bool honest_arp(struct __sk_buff *skb, const struct visit *v)
+{
+	__u8 b[28]; /* RFC 826, Ethernet and IPv4 */
+	struct addr sender;
+	__u64 mac;
+
+	if (bpf_skb_load_bytes(skb, ETH_HLEN, b, sizeof(b)))
+		return false;
+	mac = *(__u16 *)(b + 8) | (__u64) * (__u16 *)(b + 10) << 16 | (__u64) * (__u16 *)(b + 12) << 32;
+	map_v4(&sender, *(__u16 *)(b + 14) | (__u32) * (__u16 *)(b + 16) << 16);
+	return (!v->own_mac || mac == v->own_mac) && (is_unspecified(&sender) || owns(v, &sender));
+}
+
+/* ARP and neighbour discovery, from the pod: only for what is its own. */
+static __always_inline bool honest_link(struct __sk_buff *skb, const struct visit *v)
+{
+	const struct frame *f = &v->frame;
+	struct addr target;
+
+	if (!f->protocol)
+		return honest_arp(skb, v);
+	if (!own(v) || f->link_type == ND_ROUTER_ADVERT || f->link_type == ND_LAST)
+		return false;
+	if (f->link_type != ND_ADVERT)
+		return true;
+	return !bpf_skb_load_bytes(skb, f->at + 8, &target, sizeof(target)) && owns(v, &target);
+}
+
+#define FRAGMENT_TTL (30 * SECOND) /* as long as the kernel keeps datagrams in pieces */
+#define TCP_HEADER 20
+
+/* The place of a frame's datagram among those of its pod. */
+static __always_inline struct fragment *place_of(const struct visit *v)
+{
+	const struct frame *f = &v->frame;
+	__u32 at = f->datagram * 0x9e3779b1 ^ f->src.w[3] ^ f->dst.w[3] * 31 ^ f->protocol;
+
+	at = v->slot * FRAGMENTS_EACH + (at >> 16) % FRAGMENTS_EACH;
+	return bpf_map_lookup_elem(&fragments, &at);
+}
+
+/* Remembers what became of a first fragment. */
+static __always_inline void note_fragment(__u32 ifindex, struct visit *v, bool passes)
+{
+	struct doorway *d = bpf_map_lookup_elem(&doors, &ifindex);
+	const struct frame *f = &v->frame;
+	struct assignment *r;
+	struct fragment *p;
+
+	if (!d)
+		return;
+	v->slot = d->slot;
+	r = bpf_map_lookup_elem(&rules, &v->slot);
+	p = place_of(v);
+	if (!r || !p)
+		return;
+	v->rules = *r;
+	bpf_spin_lock(&p->lock);
+	p->src = f->src;
+	p->dst = f->dst;
+	p->seen = v->now;
+	p->judged = v->rules;
+	p->id = f->datagram;
+	p->protocol = f->protocol;
+	p->direction = v->direction;
+	p->passes = passes;
+	bpf_spin_unlock(&p->lock);
+}
+
+/* Did the first fragment of this one's datagram pass? One unknown did not. */
+static __always_inline bool first_passed(const struct visit *v)
+{
+	const struct frame *f = &v->frame;
+	struct fragment *p = place_of(v);
+	bool passed;
+
+	if (!p || (f->protocol == IPPROTO_TCP && f->offset < TCP_HEADER)) /* RFC 3128 */
+		return false;
+	bpf_spin_lock(&p->lock);
+	passed = p->passes && p->id == f->datagram && p->protocol == f->protocol && p->direction == v->direction &&
+		 same_addr(&p->src, &f->src) && same_addr(&p->dst, &f->dst) && v->now - p->seen < FRAGMENT_TTL &&
+		 p->judged.pod == v->rules.pod && p->judged.ruleset == v->rules.ruleset;
+	bpf_spin_unlock(&p->lock);
+	return passed;
+}
+
+#endif

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package eval
+
+import (
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/sluice-io/sluice/policy"
+)
+
+func TestExplain(t *testing.T) {
+	np := outbound("np", policy.Rule{Peers: []policy.Peer{{Pods: app("db")}}, Ports: []policy.Port{{Protocol: policy.TCP, Number: 80, End: 90}}})
+	wp := workload("wp", policy.Rule{}, policy.Rule{Processes: processes("/bin/pay")})
+	audit := audited(workload("audit", policy.Rule{}))
+	cnp := admin("cnp", 0, unknown(policy.Pass))
+	cnp.Rules[policy.Egress] = []policy.Rule{does(policy.Pass, "db")}
+	base := baseline("base", 0, does(policy.Deny))
+	base.Rules[policy.Egress] = base.Rules[policy.Ingress]
+
+	rule := func(p interface{ Ref() policy.Ref }, i int) RuleName { return RuleName{PolicyName(p.Ref()), i} }
+	none := []string{}
+	want := Profile{
+		Namespace: "shop", Name: "web",
+		Ingress: Side{
+			Isolated: []PolicyName{},
+			Rules: []EffectiveRule{
+				{Layer: "Admin", Action: policy.Deny, Peers: none, Ports: none, Processes: none, Note: "denies everything: a peer has no field known here", Rule: rule(cnp, 0)},
+				{Layer: "Baseline", Action: policy.Deny, Peers: none, Ports: none, Processes: none, Rule: rule(base, 0)},
+			},
+			Otherwise: "allowed: nothing isolates the pod in this direction",
+		},
+		Egress: Side{
+			Isolated: []PolicyName{PolicyName(np.Ref()), PolicyName(wp.Ref())},
+			Audited:  []PolicyName{PolicyName(audit.Ref())},
+			Rules: []EffectiveRule{
+				{Layer: "Admin", Action: policy.Pass, Peers: []string{"namespaceSelector {} and podSelector app=db"}, Ports: none, Processes: none, Rule: rule(cnp, 0)},
+				{Layer: "NetworkPolicy", Action: policy.Accept, Peers: []string{"podSelector app=db in namespace shop"}, Ports: []string{"80-90/TCP"}, Processes: none, Rule: rule(np, 0)},
+				{Layer: "WorkloadPolicy", Action: policy.Accept, Peers: none, Ports: none, Processes: []string{"/bin/pay"}, Rule: rule(wp, 1)},
+				{Layer: "WorkloadPolicy", Action: policy.Accept, Peers: none, Ports: none, Processes: none, Audit: true, Rule: rule(audit, 0)},
+				{Layer: "WorkloadPolicy", Action: policy.Accept, Peers: none, Ports: none, Processes: none, Rule: rule(wp, 0)},
+			},
+			Otherwise: "denied: a NetworkPolicy and a WorkloadPolicy must each allow it",
+		},
+	}
+	c := cluster(np, wp, audit, cnp, base)
+	if diff := cmp.Diff(want, Explain(c, web)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
+	}
+	if p := Explain(c, node); p.Note == "" || len(p.Ingress.Rules)+len(p.Egress.Rules) > 0 {
+		t.Errorf("of the host's network: %+v", p)
+	}
+	if p := Explain(c, policy.PodKey{Namespace: "shop", Name: "unknown"}); p.Note == "" {
+		t.Errorf("of no object: %+v", p)
+	}
+}
