@@ -45,7 +45,7 @@ lint: deps-generate ## gofmt, go vet, staticcheck, clang-format
 	clang-format-19 --dry-run -Werror bpf/include/*.h bpf/*/*.bpf.c test/*/*.bpf.c
 
 deps:
-	$(if $(shell command -v iptables),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends iptables)
+	$(if $(and $(shell command -v iptables),$(shell command -v nft)),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends iptables nftables)
 
 deps-cri:
 	test/cri/install.sh

@@ -53,6 +53,7 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 	}
 	dp, err := datapath.Open(datapath.Config{
 		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c), NoScripts: slices.Contains(c.Disable, "scripts"),
+		NoNetfilter: slices.Contains(c.Disable, "netfilter"),
 	})
 	if err != nil {
 		return err

@@ -101,10 +101,11 @@ func attach(ctx context.Context, c *conf, a *rpc.Attachment) (undo func() error,
 	a.Cgroup, a.CgroupID = g.Path, g.ID
 	old, stands := l.standing(a.Key())
 	if err := l.watchLate(c, a); err != nil {
-		return undo, tryAgain(errors.Join(err, l.releaseCgroup(a)))
+		return undo, tryAgain(err)
 	}
 	if l.same(old, a) {
-		if err := l.mend(old, a); err != nil {
+		a.Slot, a.PodID = old.Slot, old.PodID
+		if err := l.mend(a); err != nil {
 			return undo, tryAgain(err)
 		}
 		return undo, nil
@@ -117,11 +118,13 @@ func attach(ctx context.Context, c *conf, a *rpc.Attachment) (undo func() error,
 		notify(c, a)
 		return err
 	}
-	if err := l.replace(old, a); err != nil {
-		if stands {
-			silence(a) // before the lock is given up: undo takes it again
-		}
-		return undo, tryAgain(err)
+	if stands {
+		err = l.replace(old, a)
+	} else {
+		err = l.enter(a)
+	}
+	if err != nil {
+		return undo, tryAgain(errors.Join(err, l.releaseCgroup(a)))
 	}
 	return undo, nil
 }

@@ -71,6 +71,17 @@ func TestCgroup2Mount(t *testing.T) {
 	}
 }
 
+func FuzzCgroup2Mount(f *testing.F) {
+	f.Add("28 20 0:23 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n")
+	f.Add("27 20 0:22 /a /b rw shared:9 - cgroup cgroup rw,cpu\n28 20 - cgroup2 x\n")
+	f.Fuzz(func(t *testing.T, table string) {
+		mount := cgroup2Mount(table)
+		if mount != "" && (!strings.Contains(table, mount) || !strings.Contains(table, " - cgroup2 ")) {
+			t.Errorf("%q has cgroup2 at %q", table, mount)
+		}
+	})
+}
+
 func TestFindCgroup(t *testing.T) {
 	const uid = "6c1e4a52-11f0-4ad4-9c62-6de3a2b6b3a1"
 	systemd := "a-pod" + strings.ReplaceAll(uid, "-", "_") + ".slice"

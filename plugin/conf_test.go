@@ -110,6 +110,17 @@ func TestParseArgs(t *testing.T) {
 	}
 }
 
+func FuzzParseArgs(f *testing.F) {
+	f.Add("IgnoreUnknown=1;K8S_POD_NAMESPACE=a;K8S_POD_NAME=b;K8S_POD_UID=c")
+	f.Add(";=;K8S_POD_NAME")
+	f.Fuzz(func(t *testing.T, args string) {
+		p, err := parseArgs(args)
+		if (err == nil) != (p.namespace != "" && p.name != "") || err != nil && code(err) != 4 {
+			t.Errorf("%q gives %+v, %v", args, p, err)
+		}
+	})
+}
+
 func TestPrintResult(t *testing.T) {
 	const prev = `{"cniVersion": "1.0.0", "x": 1,  "ips": [{"address": "10.0.0.2/24"}]}`
 	for version, want := range map[string]string{

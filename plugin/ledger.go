@@ -116,10 +116,9 @@ func (l *ledger) same(old, a *rpc.Attachment) bool {
 	return err == nil && live && reflect.DeepEqual(was, now)
 }
 
-// mend repeats the ADD of a pod that stands: what is missing is put back, and
-// identity, rules and connections are kept.
-func (l *ledger) mend(old, a *rpc.Attachment) error {
-	a.Slot, a.PodID = old.Slot, old.PodID
+// mend puts back what is missing of a pod that is registered and writes its record;
+// rules and connections are kept.
+func (l *ledger) mend(a *rpc.Attachment) error {
 	p := identity(a)
 	if err := gate.Mend(l.kernel, a.Key(), p, cgroupOf(a)); err != nil {
 		return err
@@ -132,20 +131,51 @@ func (l *ledger) mend(old, a *rpc.Attachment) error {
 	return l.records.Put(a)
 }
 
-// replace enters a in the place of what an earlier ADD has left.
+// replace enters a in the place of what an earlier ADD has left. If that fails the
+// interface is down.
 func (l *ledger) replace(old, a *rpc.Attachment) error {
+	var err error
+	if old != nil && l.kernel != nil && old.HostIfIndex == a.HostIfIndex {
+		err = l.exchange(old, a)
+	} else {
+		err = l.renew(old, a)
+	}
+	if err == nil && old != nil && old.Cgroup != a.Cgroup {
+		err = l.releaseCgroup(old)
+	}
+	return err
+}
+
+// renew takes down what stands under the key of a, and enters a.
+func (l *ledger) renew(old, a *rpc.Attachment) error {
 	if old != nil && old.HostIfIndex != a.HostIfIndex {
 		silence(old)
 	}
-	err := l.takeDown(a.Key())
+	err := errors.Join(l.takeDown(old, a.Key()), l.records.Delete(a.Key()))
 	if err == nil {
 		err = l.enter(a)
 	}
 	if err != nil {
-		return errors.Join(err, l.releaseCgroup(a))
+		silence(a)
 	}
-	if old != nil && old.Cgroup != a.Cgroup {
-		return l.releaseCgroup(old)
+	return err
+}
+
+// exchange gives an interface to another pod. The door stays: to nobody's interface
+// it lets nothing by.
+func (l *ledger) exchange(old, a *rpc.Attachment) error {
+	p := identity(a)
+	err := l.kernel.Unregister(identity(old))
+	if err == nil {
+		err = l.kernel.Register(&p)
+	}
+	if err == nil {
+		a.Slot, a.PodID = p.Slot, p.ID
+		err = l.mend(a)
+	}
+	if err != nil {
+		silence(a)
+		return errors.Join(err, gate.Down(l.kernel, a.Key(), p), l.records.Delete(a.Key()))
 	}
 	return nil
 }
@@ -165,42 +195,38 @@ func (l *ledger) watchLate(c *conf, a *rpc.Attachment) error {
 // forget takes down the gate of an attachment and removes its record; what is gone
 // already is no error.
 func (l *ledger) forget(key string) error {
-	a, err := l.records.Get(key)
-	if err := l.takeDown(key); err != nil {
+	a, _ := l.standing(key)
+	if err := l.takeDown(a, key); err != nil {
 		return err
 	}
-	if err != nil {
-		return nil
-	}
-	return l.releaseCgroup(a)
-}
-
-// takeDown is forget without the pod's cgroup. A record without pins may be from
-// before a reboot: another pod may have its slot and id by now.
-func (l *ledger) takeDown(key string) error {
-	a, err := l.records.Get(key)
-	known := err == nil
-	_, err = os.Stat(l.dir.Pod(key))
-	if known && l.kernel != nil && err == nil {
-		err = gate.Down(l.kernel, key, identity(a))
-	} else {
-		err = gate.Detach(l.dir, key)
-	}
-	if err != nil {
-		return err
+	if a != nil {
+		if err := l.releaseCgroup(a); err != nil {
+			return err
+		}
 	}
 	return l.records.Delete(key)
 }
 
+// takeDown detaches what hangs under key and frees the identity of its record a, if
+// there is one. A record without pins may be from before a reboot: another pod may
+// have its slot and id by now.
+func (l *ledger) takeDown(a *rpc.Attachment, key string) error {
+	_, err := os.Stat(l.dir.Pod(key))
+	if a != nil && l.kernel != nil && err == nil {
+		return gate.Down(l.kernel, key, identity(a))
+	}
+	return gate.Detach(l.dir, key)
+}
+
 // releaseCgroup removes a pod's folder if this plugin made it, nobody uses it and
-// no interface has its programs there.
+// no other interface of the pod has its programs there.
 func (l *ledger) releaseCgroup(a *rpc.Attachment) error {
 	if !isMade(a.Cgroup) {
 		return nil
 	}
 	records, _ := l.records.List() // what cannot be read must not keep this pod
-	for _, r := range records {
-		if r.Cgroup == a.Cgroup {
+	for _, other := range records {
+		if other.Cgroup == a.Cgroup && other.Key() != a.Key() {
 			return nil
 		}
 	}

@@ -9,8 +9,10 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/agent/store"
@@ -44,7 +46,9 @@ func fail(w http.ResponseWriter, err error) {
 		body.Message = "larger than 1 MiB; split it"
 	case errors.Is(err, manifest.ErrSyntax):
 		code = http.StatusBadRequest
-	case errors.Is(err, manifest.ErrUnknownKind), errors.Is(err, store.ErrNotFound):
+	case errors.Is(err, manifest.ErrUnknownKind) && field != nil:
+		code, body.Message = http.StatusNotFound, field.Error()
+	case errors.Is(err, store.ErrNotFound):
 		code = http.StatusNotFound
 	case errors.Is(err, store.ErrManifest):
 		code = http.StatusConflict
@@ -80,10 +84,16 @@ func answerLines[T any](w http.ResponseWriter, code int, values []T, contentType
 	return nil
 }
 
-// readBody reads a request whole.
+// readBody reads a request whole, and in time.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 	var tooLarge *http.MaxBytesError
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &requestError{http.StatusRequestTimeout, rpc.Error{Message: "read body: it did not come in time"}}
+	}
+	if err == nil {
+		err = http.NewResponseController(w).SetReadDeadline(time.Time{}) // or the request would end with it
+	}
 	if err != nil && !errors.As(err, &tooLarge) {
 		return nil, &requestError{http.StatusBadRequest, rpc.Error{Message: "read body: " + err.Error()}}
 	}

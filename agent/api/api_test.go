@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -27,6 +28,7 @@ import (
 // fake is a Backend that remembers what it was told.
 type fake struct {
 	mu       sync.Mutex
+	wait     func() // in Apply; may be nil
 	applied  []*policy.Cluster
 	err      error // of Apply and Attach
 	detached []rpc.Detachment
@@ -37,6 +39,9 @@ type fake struct {
 }
 
 func (f *fake) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, error) {
+	if f.wait != nil {
+		f.wait()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.err != nil {
@@ -63,6 +68,7 @@ func (f *fake) Ready() bool        { return f.ready }
 // agent is a served API.
 type agent struct {
 	backend *fake
+	server  *Server
 	journal *journal.Journal
 	socket  string
 	client  *rpc.Client
@@ -94,6 +100,7 @@ func mustServe(t *testing.T, manifests map[string]string) *agent {
 		t.Fatal(err)
 	}
 	mustRun(t, server)
+	a.server = server
 	a.client = rpc.Dial(a.socket)
 	a.http.Transport = &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "unix", a.socket)
@@ -171,6 +178,10 @@ func TestCodes(t *testing.T) {
 		{"list", "GET", "/v1/objects/Namespace", "", 200, `{"items":[{"apiVersion":"v1","kind":"Namespace"`},
 		{"empty list", "GET", "/v1/objects/Pod/shop", "", 200, `{"items":[]}`},
 		{"list of an unknown kind", "GET", "/v1/objects/Secret", "", 404, `"field":"kind"`},
+		{"doubled slash", "GET", "/v1//objects/Pod", "", 404, `"error":"no such path: /v1//objects/Pod; write /v1/objects/Pod"`},
+		{"dots", "DELETE", "/v1/objects/Pod/shop/../x", "", 404, `"error":"no such path`},
+		{"slash at the end", "GET", "/v1/pods/", "", 404, `"error":"no such path`},
+		{"unknown kind is said once", "GET", "/v1/objects/Secret", "", 404, `"error":"kind: \"Secret\": not a kind`},
 		{"unknown path", "GET", "/v2/objects", "", 404, `"error":"no such path`},
 		{"wrong method", "POST", objectURL, object, 405, `"error":"POST is not possible`},
 		{"wrong query", "GET", "/v1/flows?pods=x", "", 400, `"field":"pods"`},
@@ -264,6 +275,30 @@ func TestStatusNamesProblems(t *testing.T) {
 	status, err := a.client.Status(t.Context())
 	if err != nil || len(status.Problems) != 1 || !strings.HasPrefix(status.Problems[0], "x.yaml: documents[0]: ") {
 		t.Errorf("problems = %q, %v", status.Problems, err)
+	}
+}
+
+// A body that does not come does not hold its connection for ever.
+func TestSlowBody(t *testing.T) {
+	a := mustServe(t, nil)
+	a.server.bodyTimeout = 50 * time.Millisecond
+	conn, err := net.Dial("unix", a.socket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	fmt.Fprintf(conn, "PUT %s HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{", objectURL)
+	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	answer, err := io.ReadAll(conn)
+	if err != nil || !strings.HasPrefix(string(answer), "HTTP/1.1 408 ") {
+		t.Errorf("answer = %q, %v, want 408", answer, err)
+	}
+	// One that came in time bounds nothing else.
+	slow := make(chan bool)
+	a.backend.wait = func() { <-slow }
+	time.AfterFunc(150*time.Millisecond, func() { close(slow) })
+	if code, got := a.ask(t, "PUT", objectURL, object); code != 200 {
+		t.Errorf("PUT that takes long = %d %s", code, got)
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"net/url"
 	"testing"
 	"time"
 
@@ -136,4 +137,25 @@ func TestPods(t *testing.T) {
 	if got != want {
 		t.Errorf("pods = %s, want %s", got, want)
 	}
+}
+
+func FuzzParseQuery(f *testing.F) {
+	f.Add("follow=true&pod=shop/a&verdict=denied&since=10m&limit=3")
+	f.Add("since=2006-01-02T15:04:05Z&type=exec&outcome=killed")
+	f.Add("limit=-1&limit=&pod=/&x")
+	known := []string{"follow", "pod", "verdict", "since", "limit", "type", "outcome"}
+	f.Fuzz(func(t *testing.T, raw string) {
+		values, err := url.ParseQuery(raw)
+		if err != nil {
+			return
+		}
+		q, err := parseQuery(values, known...)
+		var refused *requestError
+		if err != nil && (!errors.As(err, &refused) || refused.code != 400 || refused.body.Field == "" && values.Get("") == "" && !values.Has("")) {
+			t.Errorf("%q: %v, want a 400 that names the parameter", raw, err)
+		}
+		if err == nil && (q.limit < 0 || (q.Pod.Name == "") != (q.Pod.Namespace == "")) {
+			t.Errorf("%q gives %+v", raw, q)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"path"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -30,6 +31,7 @@ const (
 	maxBody       = 1 << 20
 	applyTimeout  = 30 * time.Second
 	headerTimeout = 5 * time.Second
+	bodyTimeout   = 30 * time.Second
 	closeTimeout  = 2 * time.Second
 )
 
@@ -66,8 +68,9 @@ type Config struct {
 // Server is the API of one agent.
 type Server struct {
 	Config
-	listener net.Listener
-	handler  http.Handler
+	listener    net.Listener
+	handler     http.Handler
+	bodyTimeout time.Duration
 }
 
 // New listens on the socket, mode 0600, in place of one that no agent serves any
@@ -78,7 +81,7 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, listener: l}
+	s := &Server{Config: cfg, listener: l, bodyTimeout: bodyTimeout}
 	s.handler = s.routes()
 	return s, nil
 }
@@ -143,7 +146,25 @@ func (s *Server) routes() http.Handler {
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		fail(w, &requestError{http.StatusNotFound, rpc.Error{Message: "no such path: " + r.URL.Path}})
 	})
-	return mux
+	return s.guard(mux)
+}
+
+// guard bounds the time in which a body must come, and refuses the paths that mux
+// would answer with a redirect, which no client of a socket follows.
+func (s *Server) guard(mux *http.ServeMux) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if clean := path.Clean(r.URL.Path); clean != r.URL.Path {
+			fail(w, &requestError{http.StatusNotFound, rpc.Error{Message: "no such path: " + r.URL.Path + "; write " + clean}})
+			return
+		}
+		if r.ContentLength != 0 {
+			if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(s.bodyTimeout)); err != nil {
+				fail(w, err)
+				return
+			}
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 func (m methods) ServeHTTP(w http.ResponseWriter, r *http.Request) {

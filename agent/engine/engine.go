@@ -80,6 +80,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		pods:     make(map[string]*pod),
 		files:    known,
 		again:    make(chan struct{}, 1),
+		view:     view{revision: lastRevision(cfg.StateDir, log)},
 		totals:   eventTotals{byKind: make(map[[2]string]uint64)},
 	}, nil
 }
@@ -108,6 +109,9 @@ func (e *Engine) Run(ctx context.Context) error {
 			}
 			if changed {
 				e.log.Info("the clock's offset to TAI changed")
+			}
+			if e.deferralChanged() {
+				e.later()
 			}
 		case <-e.again:
 			e.mu.Lock()
@@ -147,7 +151,7 @@ func (e *Engine) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, erro
 	}
 	e.full = c
 	e.later()
-	reply := rpc.PutReply{Revision: e.view.next(), State: "enforced", Pods: len(e.pods)}
+	reply := rpc.PutReply{Revision: e.next(), State: "enforced", Pods: len(e.pods)}
 	if len(e.degraded()) > 0 || len(e.unfit.policies) > 0 {
 		reply.State = "degraded"
 	}

@@ -49,7 +49,7 @@ func (e *Engine) Follow(c *policy.Cluster) error {
 	defer e.mu.Unlock()
 	e.files.retry()
 	err := e.follow(c)
-	e.view.next()
+	e.next()
 	e.later()
 	return err
 }

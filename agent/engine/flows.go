@@ -37,6 +37,7 @@ func (e *Engine) Flows() []rpc.Flow {
 			Key: list[i].Key, Pod: f.Judged.Pod, Time: uint64(int64(f.Seen) - int64(idle)), Start: f.Start,
 			Packets: f.Packets, Bytes: f.Bytes, Process: f.Process, Rule: f.Rule, Slot: f.Slot,
 			Direction: f.Direction, Verdict: f.Verdict, Reason: f.Reason, Phase: state.PhaseUpdate,
+			Ruleset: f.Judged.Ruleset, Layer: f.Layer, Behind: f.Behind.Addr, BehindPort: f.Behind.Port,
 		}
 		if f.Verdict == state.Denied {
 			ev.Phase = state.PhaseDenied
@@ -67,7 +68,8 @@ func (e *Engine) flow(ev *state.RawFlowEvent) rpc.Flow {
 		mine.Port, theirs.Port = 0, 0
 	}
 	f := rpc.Flow{
-		ID: flowID(ev), Time: e.wall.at(ev.Time), StartTime: e.wall.at(ev.Start),
+		// The clock that a flow's last frame is told by is coarse.
+		ID: flowID(ev), Time: e.wall.at(max(ev.Time, ev.Start)), StartTime: e.wall.at(ev.Start),
 		Phase: state.Phase(ev.Phase), Pod: rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
 		Direction: policy.Direction(ev.Direction).String(),
 		Verdict:   state.Verdict(ev.Verdict), Reason: state.Reason(ev.Reason), Protocol: protocol(proto),
@@ -78,9 +80,7 @@ func (e *Engine) flow(ev *state.RawFlowEvent) rpc.Flow {
 	if egress {
 		f.Source, f.Destination = mine, theirs
 	}
-	if ev.Reason == state.ReasonPolicy {
-		f.Rule = e.view.rule(ev.Rule)
-	}
+	e.cause(&f, ev)
 	return f
 }
 

@@ -90,17 +90,45 @@ func (n *names) exec(ev *state.RawExecEvent) rpc.Process {
 // process reads a fork or an exit. A fork is remembered under its own id, with the
 // path of its parent.
 func (n *names) process(ev *state.RawProcessEvent) rpc.Process {
-	id, parent := execID{ev.ExecId, ev.Pid}, execID{ev.ParentExecId, ev.ParentPid}
-	known := id
+	id := execID{ev.ExecId, ev.Pid}
+	p := rpc.Process{PID: ev.Pid, UID: ev.Uid, ExecID: id.String()}
 	if ev.Type == state.ProcessFork {
-		known = parent
-	}
-	p := rpc.Process{PID: ev.Pid, UID: ev.Uid, Path: n.path(known)}
-	p.ExecID, p.ParentExecID = id.String(), parent.String()
-	if ev.Type == state.ProcessFork {
+		parent := execID{ev.ParentExecId, ev.ParentPid}
+		p.Path, p.ParentExecID = n.path(parent), parent.String()
 		n.put(id, p)
+		return p
 	}
+	p.Path, p.ParentExecID = n.path(id), n.parent(id, ev.ParentExecId, ev.ParentPid)
 	return p
+}
+
+// parent is the exec id that a process image came from. It bears the parent's pid
+// after a fork and the process's own after an exec; the kernel's records tell only
+// its time.
+func (n *names) parent(id execID, time uint64, parentPID uint32) string {
+	n.mu.Lock()
+	p, known := n.byID[id]
+	_, forked := n.byID[execID{time, parentPID}]
+	n.mu.Unlock()
+	if known && p.ParentExecID != "" {
+		return p.ParentExecID
+	}
+	if !forked {
+		r, ok := n.dp.Process(parentPID)
+		forked = ok && r.ExecId == time
+	}
+	if forked {
+		return execID{time, parentPID}.String()
+	}
+	return execID{time, id.pid}.String()
+}
+
+// knows says whether the exec or fork that made a process image has been read.
+func (n *names) knows(id execID) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	_, ok := n.byID[id]
+	return ok
 }
 
 // path is the program of a process image, "" if it is not known.

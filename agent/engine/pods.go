@@ -306,6 +306,19 @@ func (e *Engine) reach(img *compile.Image, want *datapath.Desired) error {
 	return err
 }
 
+// deferralChanged says whether some pod's flows can be judged after DNAT that could
+// not before, or the other way round: br_netfilter is switched by others.
+func (e *Engine) deferralChanged() bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for _, p := range e.pods {
+		if now := e.dp.Undeferred(p.HostIfIndex); (now == nil) != (p.undeferred == nil) {
+			return true
+		}
+	}
+	return false
+}
+
 func unrealised(p *pod) string {
 	if p.Open && !p.closed {
 		return "open"

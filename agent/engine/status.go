@@ -6,7 +6,9 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"strings"
 
+	"github.com/sluice-io/sluice/agent/datapath"
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/policy"
 )
@@ -15,9 +17,10 @@ import (
 func (e *Engine) Pods() []rpc.Pod {
 	v := e.view.load()
 	out := make([]rpc.Pod, 0, len(v.pods))
-	for _, p := range v.pods {
+	joined := e.joined(v.pods)
+	for id, p := range v.pods {
 		out = append(out, rpc.Pod{
-			Namespace: p.Namespace, Name: p.Name, UID: p.UID, IPs: p.IPs, Cgroup: p.Cgroup,
+			Namespace: p.Namespace, Name: p.Name, UID: p.UID, IPs: p.IPs, Cgroup: cmp.Or(p.Cgroup, joined[id]),
 			Labels: v.cluster.Pods[p.key()].Labels, State: stateOf(p), Policies: refs(v.selected[p.key()]),
 		})
 	}
@@ -25,6 +28,37 @@ func (e *Engine) Pods() []rpc.Pod {
 		return cmp.Or(cmp.Compare(a.Namespace, b.Namespace), cmp.Compare(a.Name, b.Name))
 	})
 	return out
+}
+
+// joined finds the cgroups of the pods that had none at ADD, by pod id: that of a
+// pod's first container, for each of them joined by itself.
+func (e *Engine) joined(pods map[uint32]*pod) map[uint32]string {
+	first := make(map[uint32]uint64)
+	for id, p := range pods {
+		if p.Cgroup == "" {
+			first[id] = 0
+		}
+	}
+	if len(first) == 0 {
+		return nil
+	}
+	list, err := e.dp.Containers()
+	if err != nil {
+		e.log.Error("find cgroups of pods", "error", err)
+	}
+	for _, c := range list {
+		// Ids are given in order of creation.
+		if id, late := first[c.Pod]; late && (id == 0 || c.ID < id) {
+			first[c.Pod] = c.ID
+		}
+	}
+	paths := make(map[uint32]string, len(first))
+	for pod, id := range first {
+		if path, err := datapath.CgroupPath(e.cfg.CgroupRoot, id); id != 0 && err == nil {
+			paths[pod] = path
+		}
+	}
+	return paths
 }
 
 func stateOf(p *pod) string {
@@ -81,6 +115,7 @@ func (e *Engine) Status() rpc.Status {
 			Reason: err.Error() + "; the pods it selects are closed",
 		})
 	}
+	s.Problems = append(s.Problems, undeferred(v.pods)...)
 	s.Problems = append(s.Problems, e.degraded()...)
 	c, err := e.dp.Counters()
 	if err != nil {
@@ -115,13 +150,13 @@ func (e *Engine) policies(c *policy.Cluster) []rpc.PolicyStatus {
 		out = append(out, s)
 	}
 	for _, p := range c.NetworkPolicies {
-		add(p.Ref(), false, slices.Concat(e.rules(p.Rules[policy.Ingress], false), e.rules(p.Rules[policy.Egress], false)))
+		add(p.Ref(), false, e.rules(p.Rules, false))
 	}
 	for _, p := range c.WorkloadPolicies {
 		audit := p.Mode == policy.Audit
-		rules := slices.Concat(e.rules(p.Rules[policy.Ingress], audit), e.rules(p.Rules[policy.Egress], audit))
+		rules := e.rules(p.Rules, audit)
 		for i, r := range p.Escalation {
-			rules = append(rules, rpc.RuleStatus{Index: i, Outcome: outcomeOf(r.Action, audit)})
+			rules = append(rules, rpc.RuleStatus{Section: "escalation", Index: i, Outcome: outcomeOf(r.Action, audit)})
 		}
 		add(p.Ref(), audit, rules)
 	}
@@ -139,19 +174,24 @@ func outcomeOf(a policy.Action, audit bool) string {
 }
 
 // rules describes allow rules: what none of them allows is denied.
-func (e *Engine) rules(list []policy.Rule, audit bool) []rpc.RuleStatus {
+func (e *Engine) rules(by [2][]policy.Rule, audit bool) []rpc.RuleStatus {
+	outcome := "denied"
+	if audit {
+		outcome = "audited"
+	}
 	var out []rpc.RuleStatus
-	for i, r := range list {
-		s := rpc.RuleStatus{Index: i, Outcome: "denied"}
-		if audit {
-			s.Outcome = "audited"
-		}
-		for _, p := range r.Processes {
-			if n := e.files.status(p.Path); n != "" {
-				s.Note += n + " "
+	for direction, list := range by {
+		for i, r := range list {
+			var notes []string
+			for _, p := range r.Processes {
+				if n := e.files.status(p.Path); n != "" {
+					notes = append(notes, n)
+				}
 			}
+			out = append(out, rpc.RuleStatus{
+				Direction: policy.Direction(direction).String(), Index: i, Outcome: outcome, Note: strings.Join(notes, "; "),
+			})
 		}
-		out = append(out, s)
 	}
 	return out
 }

@@ -11,6 +11,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 
 	"github.com/sluice-io/sluice/bpf/state"
 )
@@ -38,6 +40,40 @@ func load(path string, v any, pins state.Dir, log *slog.Logger) error {
 	}
 	log.Warn("begin without stored state", "file", path, "error", err)
 	return nil
+}
+
+// revisionFile holds the last revision between runs: it never goes back.
+const revisionFile = "revision"
+
+// lastRevision is 0 if there is none to be read.
+func lastRevision(stateDir string, log *slog.Logger) uint64 {
+	b, err := os.ReadFile(filepath.Join(stateDir, revisionFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0
+	}
+	var n uint64
+	if err == nil {
+		n, err = strconv.ParseUint(strings.TrimSpace(string(b)), 10, 64)
+	}
+	if err != nil {
+		log.Warn("revisions begin anew", "error", err)
+	}
+	return n
+}
+
+// next counts a change that is in force. The count is not synced to the disk, which
+// would cost more than the change: only a crash of the machine can set it back.
+func (e *Engine) next() uint64 {
+	n := e.view.next()
+	path := filepath.Join(e.cfg.StateDir, revisionFile)
+	err := os.WriteFile(path+".tmp", strconv.AppendUint(nil, n, 10), 0o600)
+	if err == nil {
+		err = os.Rename(path+".tmp", path)
+	}
+	if err != nil {
+		e.log.Error("store revision", "error", err)
+	}
+	return n
 }
 
 // writeIfChanged gives a file another content, whole or not at all, also if the

@@ -30,7 +30,9 @@ type view struct {
 	revision uint64
 	rules    map[uint32]policy.RuleRef
 	former   map[uint32]podName
-	failure  error // of the last round, nil if all is in force
+	// isolating tells, by rule set, whose default it is that denies.
+	isolating map[uint32]*isolation
+	failure   error // of the last round, nil if all is in force
 }
 
 type podName struct {
@@ -106,6 +108,7 @@ func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
 	if v.rules == nil {
 		v.rules = make(map[uint32]policy.RuleRef)
 		v.former = make(map[uint32]podName)
+		v.isolating = make(map[uint32]*isolation)
 	}
 	for id, p := range v.now.pods {
 		if _, still := s.pods[id]; !still {
@@ -114,7 +117,9 @@ func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
 	}
 	trim(v.former)
 	trim(v.rules)
+	trim(v.isolating)
 	maps.Copy(v.rules, img.Rules)
+	maps.Copy(v.isolating, isolations(c, img))
 	s.revision = v.revision
 	v.now = s
 }

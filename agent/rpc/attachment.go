@@ -28,8 +28,8 @@ type Attachment struct {
 	Name        string       `json:"name"`
 	UID         string       `json:"uid"`
 	IPs         []netip.Addr `json:"ips"`
-	Netns       string       `json:"netns"`  // path given at ADD
-	Cookie      uint64       `json:"cookie"` // of the network namespace
+	Netns       string       `json:"netns"`   // path given at ADD
+	Cookie      uint64       `json:"cookie"`  // of the network namespace
 	NetnsID     int32        `json:"netnsID"` // of the namespace, in the node's
 	MAC         string       `json:"mac"`     // of the pod's side
 	HostIf      string       `json:"hostIf"`

@@ -61,7 +61,7 @@ func (b *body) Close() error {
 }
 
 // do sends one request. ctx bounds it and the reading of the answer. The caller
-// must close the answer, whose status is below 400.
+// must close the answer, whose status is below 300.
 func (c *Client) do(ctx context.Context, method, path string, content []byte) (io.ReadCloser, error) {
 	conn, err := new(net.Dialer).DialContext(ctx, "unix", c.socket)
 	if err != nil {
@@ -93,7 +93,7 @@ func (b *body) roundTrip(method, path string, content []byte) error {
 	if length >= 0 {
 		b.r = &exactReader{r, length}
 	}
-	if code < 400 {
+	if code < 300 {
 		return nil
 	}
 	refused := &StatusError{Code: code}

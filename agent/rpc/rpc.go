@@ -67,6 +67,13 @@ type Flow struct {
 	Source      Endpoint  `json:"source"`
 	Destination Endpoint  `json:"destination"`
 	Rule        *Rule     `json:"rule"`
+	// DeniedBy lists "Kind/namespace/name" of the policies whose default denies, for
+	// the reason default-deny.
+	DeniedBy []string `json:"deniedBy,omitempty"`
+	// Backend is where DNAT led to, for a flow to a Service; Client is who began the
+	// flow, where SNAT hides it behind the source.
+	Backend *Endpoint `json:"backend,omitempty"`
+	Client  *Endpoint `json:"client,omitempty"`
 }
 
 // Event is one act of a process and what became of it.
@@ -96,11 +103,14 @@ type Pod struct {
 	Policies  []string          `json:"policies"`
 }
 
-// RuleStatus says what this node gives for one rule.
+// RuleStatus says what this node gives for one rule. Index counts within Direction,
+// or within Section for a rule that has no direction.
 type RuleStatus struct {
-	Index   int    `json:"index"`
-	Outcome string `json:"outcome"`
-	Note    string `json:"note,omitempty"` // what a path resolved to, or why not
+	Direction string `json:"direction,omitempty"` // ingress egress
+	Section   string `json:"section,omitempty"`   // escalation
+	Index     int    `json:"index"`
+	Outcome   string `json:"outcome"`
+	Note      string `json:"note,omitempty"` // what a path resolved to, or why not
 }
 
 // PolicyStatus says whether a policy is in force here.

@@ -10,6 +10,7 @@
  * allows is TCX_NEXT, so that other programs on the hook keep their say.
  */
 #include "conntrack.h"
+#include "service.h"
 #include "visit.h"
 
 static __always_inline bool opens(const struct frame *f)
@@ -131,17 +132,6 @@ static __always_inline bool related(const struct visit *v)
 	       *(__u64 *)&flow->judged == *(__u64 *)&v->rules;
 }
 
-static __always_inline bool isolated(struct assignment r, __u8 direction)
-{
-	__u32 id = r.ruleset;
-	struct ruleset *rs;
-
-	if (id == RULESET_OPEN)
-		return false;
-	rs = bpf_map_lookup_elem(&rulesets, &id);
-	return !rs || *(__u32 *)&rs->active[(direction & 1) * LAYERS];
-}
-
 /* A frame without ports or addresses to judge by. */
 static __always_inline int odd(const struct visit *v, enum odd what, __u8 reason)
 {
@@ -149,19 +139,6 @@ static __always_inline int odd(const struct visit *v, enum odd what, __u8 reason
 		return drop(v->rules.ruleset == RULESET_CLOSED ? REASON_CLOSED : reason);
 	count(&oddities, what);
 	return TCX_NEXT;
-}
-
-/* Is this to a Service, whose backend is chosen later and judged then? */
-static __always_inline bool defers(const struct visit *v)
-{
-	struct node_port port = { .port = bpf_ntohs(v->key.peer_port), .protocol = v->key.protocol };
-	__u32 slot = v->slot, *pod = bpf_map_lookup_elem(&deferrals, &slot);
-
-	if (!pod || *pod != v->rules.pod || v->rules.ruleset == RULESET_CLOSED || !isolated(v->rules, EGRESS))
-		return false;
-	if (bpf_map_lookup_elem(&services, &v->key.peer))
-		return true;
-	return bpf_map_lookup_elem(&node_addrs, &v->key.peer) && bpf_map_lookup_elem(&node_ports, &port);
 }
 
 /* The address that began a flow towards the pod, if SNAT hides it behind the peer's. */
@@ -189,7 +166,7 @@ static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v,
 	};
 	struct answer a = {};
 
-	if (flow->direction == EGRESS && defers(v)) {
+	if (flow->direction == EGRESS && defers(v->slot, v->rules, &q.peer, q.port, q.protocol)) {
 		flow->verdict = VERDICT_ALLOWED;
 		flow->reason = REASON_NO_POLICY;
 		flow->flags |= FLOW_DEFERRED;

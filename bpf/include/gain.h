@@ -118,6 +118,8 @@ static __always_inline bool act_on_gain(const struct subject *s, const struct cr
 	rs = bpf_map_lookup_elem(&rulesets, &id);
 	action = rs ? rs->privileges : ACTION_IGNORE;
 	rule = rs ? rs->privileges_rule : 0;
+	if (action == ACTION_KILL && !enforcing())
+		action = ACTION_AUDIT;
 	if (action == ACTION_KILL && bpf_send_signal(SIGKILL)) {
 		action = ACTION_IGNORE; /* observed, and no more than that */
 		done = false;

@@ -12,6 +12,7 @@
  */
 #include "flow.h"
 #include "process.h"
+#include "service.h"
 
 #define ALLOW 1
 #define DENY 0
@@ -120,10 +121,16 @@ static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct a
 	q.protocol = protocol == IPPROTO_MPTCP_ ? IPPROTO_TCP : protocol;
 	if (q.protocol == IPPROTO_TCP || q.protocol == IPPROTO_UDP || q.protocol == IPPROTO_SCTP)
 		q.port = bpf_ntohs(port);
+	if (!escaped && defers(c->slot, q.rules, peer, q.port, q.protocol))
+		return ALLOW;
 	q.program = program_of(&s.program, s.known);
 	if (judge(&q, &a) || (!a.errno_response && !escaped))
 		return ALLOW;
 	report(&q, &a, p, &s);
+	if (!enforcing()) {
+		count(&spared, a.reason);
+		return ALLOW;
+	}
 	return DENY;
 }
 

@@ -16,7 +16,7 @@ import (
 type addresses struct {
 	classes
 	entries  *registry
-	cluster  *policy.Cluster
+	cluster  snapshot
 	podCIDRs []netip.Prefix
 	active   []*entry
 	selects  index // the active entries but blocks
@@ -42,7 +42,7 @@ func newAddresses(ids *IDs, entries *registry) *addresses {
 	return &addresses{
 		classes:  classes{ids: ids, known: make(map[string]*class)},
 		entries:  entries,
-		cluster:  &policy.Cluster{},
+		cluster:  newSnapshot(&policy.Cluster{}),
 		objects:  make(map[policy.Ref]*object),
 		known:    make(map[netip.Addr]*address),
 		blocks:   newTrie(nil, nil),
@@ -53,11 +53,11 @@ func newAddresses(ids *IDs, entries *registry) *addresses {
 
 // update goes over to another cluster, in which some objects changed, and to the
 // entries, by serial, that the rule sets of an Image use.
-func (a *addresses) update(image uint64, cluster *policy.Cluster, changed []policy.Ref, entries []*entry) {
+func (a *addresses) update(image uint64, cluster snapshot, changed []policy.Ref, entries []*entry) {
 	a.image, a.cluster = image, cluster
 	blocks := a.activate(entries)
 	for _, ref := range changed {
-		a.replace(ref, objectOf(cluster, ref))
+		a.replace(ref, cluster.object(ref))
 	}
 	podCIDRs := podCIDRsOf(cluster)
 	if blocks || !slices.Equal(podCIDRs, a.podCIDRs) {
@@ -70,7 +70,7 @@ func (a *addresses) update(image uint64, cluster *policy.Cluster, changed []poli
 	}
 }
 
-func podCIDRsOf(c *policy.Cluster) []netip.Prefix {
+func podCIDRsOf(c snapshot) []netip.Prefix {
 	var out []netip.Prefix
 	for _, n := range c.Nodes {
 		out = append(out, n.PodCIDRs...)

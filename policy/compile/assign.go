@@ -20,17 +20,17 @@ type assignment struct {
 // assign finds the policies that select each local pod. Pods that the same ones
 // select, and that have the same numbers for their port names, share a rule set.
 // A pod that the cluster does not hold has no labels.
-func assign(in Input, policies []*lowered, last map[string]*ruleSet) assignment {
+func assign(cluster snapshot, local []policy.PodKey, policies []*lowered, last map[string]*ruleSet) assignment {
 	out := assignment{
-		ruleSets: make(map[policy.PodKey]*ruleSet, len(in.Local)),
-		selected: make(map[policy.PodKey][]policy.Ref, len(in.Local)),
+		ruleSets: make(map[policy.PodKey]*ruleSet, len(local)),
+		selected: make(map[policy.PodKey][]policy.Ref, len(local)),
 		sources:  make(map[policy.PodKey][]netip.Prefix),
 		known:    make(map[string]*ruleSet),
 	}
-	by := newSubjects(in.Cluster, policies)
+	by := newSubjects(cluster, policies)
 	seen := make(map[sum]bool)
-	for _, key := range in.Local {
-		pod := in.Cluster.Pods[key]
+	for _, key := range local {
+		pod := cluster.Pods[key]
 		pod.PodKey = key
 		selected := by.selecting(pod)
 		s := out.ruleSet(selected, pod.Ports, last)
@@ -87,12 +87,12 @@ func (a *assignment) describe(key policy.PodKey, policies []*lowered) {
 
 // subjects finds the policies that select a pod.
 type subjects struct {
-	cluster    *policy.Cluster
+	cluster    snapshot
 	wide       []*lowered            // cluster-scoped
 	namespaced map[string][]*lowered // by namespace
 }
 
-func newSubjects(c *policy.Cluster, policies []*lowered) subjects {
+func newSubjects(c snapshot, policies []*lowered) subjects {
 	s := subjects{cluster: c, namespaced: make(map[string][]*lowered)}
 	for _, p := range policies {
 		if p.namespaces != nil {
@@ -112,7 +112,7 @@ func (s subjects) selecting(pod policy.Pod) []*lowered {
 	}
 	var out []*lowered
 	for _, p := range s.wide {
-		if matches(p.pods, pod.Labels) && matches(*p.namespaces, labelsOf(s.cluster, pod.Namespace)) {
+		if matches(p.pods, pod.Labels) && matches(*p.namespaces, s.cluster.namespaceLabels(pod.Namespace)) {
 			out = append(out, p)
 		}
 	}

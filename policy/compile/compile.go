@@ -61,17 +61,18 @@ func New(ids *IDs) *Compiler {
 // It fails on input that no reader of manifests lets pass (see validate.go) and
 // when ids are used up; what retires next is then as before.
 func (c *Compiler) Compile(in Input) (*Image, error) {
-	changed := changes(c.addresses.cluster, in.Cluster)
+	cluster := newSnapshot(in.Cluster)
+	changed := changes(c.addresses.cluster, cluster)
 	policies, err := c.lowerer.cluster(in.Cluster)
-	if err := errors.Join(err, validateObjects(in.Cluster, changed)); err != nil {
+	if err := errors.Join(err, validateObjects(cluster, changed)); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	pods := assign(in, policies, c.last.known)
+	pods := assign(cluster, in.Local, policies, c.last.known)
 
 	c.image++
 	c.ids.begin()
 	ruleSets := slices.Concat(c.last.ruleSets, pods.distinct)
-	c.addresses.update(c.image, in.Cluster, changed, c.use(ruleSets))
+	c.addresses.update(c.image, cluster, changed, c.use(ruleSets))
 	image := c.build(in, ruleSets, pods)
 	if err := c.ids.end(); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)

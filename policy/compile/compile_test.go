@@ -220,6 +220,20 @@ func TestCompileRefuses(t *testing.T) {
 	mode, response, action := workload("w", "web"), workload("w", "web"), workload("w", "web")
 	mode.Mode, response.DenyResponse = "", "Reset"
 	action.Escalation = []policy.EscalationRule{{Action: "Deny"}}
+	wide := workload("w", "web")
+	wide.Namespace, wide.Namespaces = "", &policy.Selector{}
+	wide.Rules[policy.Ingress] = []policy.Rule{{Peers: []policy.Peer{pods("db")}}}
+	sources := workload("w", "web")
+	sources.AllowedSources = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/8")}
+	path := workload("w", "web")
+	path.Rules[policy.Egress] = []policy.Rule{{Processes: []policy.Process{{}}}}
+	cnp := func(tier policy.Tier, priority int, rules ...policy.Rule) Input {
+		return shop(&policy.ClusterNetworkPolicy{Name: "c", Tier: tier, Priority: priority, Rules: [2][]policy.Rule{rules}})
+	}
+	port := func(p policy.Port) Input { return rule(policy.Rule{Ports: []policy.Port{p}}) }
+	cidr, unnumbered := shop(), shop()
+	cidr.Cluster.Nodes = map[string]policy.Node{"a": {PodCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.1/8")}}}
+	unnumbered.Cluster.Pods[web] = policy.Pod{PodKey: web, Ports: []policy.ContainerPort{{Name: "http", Protocol: policy.TCP}}}
 
 	for _, tt := range []struct {
 		in   Input
@@ -233,7 +247,25 @@ func TestCompileRefuses(t *testing.T) {
 		{peer(block("10.0.0.0/8", "11.0.0.0/16")), "exception 11.0.0.0/16"},
 		{peer(both), "2 groups"},
 		{peer(policy.Peer{Namespaces: &operator.Pods}), `operator "Like"`},
-		{rule(policy.Rule{Ports: []policy.Port{{Number: 80}}}), "port 80 of every protocol"},
+		{peer(policy.Peer{}), "0 groups"},
+		{peer(policy.Peer{Entity: "Internet"}), `entity "Internet"`},
+		{peer(policy.Peer{ServiceAccounts: &policy.ServiceAccounts{Namespaces: &operator.Pods}}), `operator "Like"`},
+		{peer(policy.Peer{Nodes: &operator.Pods}), `operator "Like"`},
+		{port(policy.Port{Number: 80}), "port 80 of every protocol"},
+		{port(policy.Port{Protocol: policy.TCP, Number: 80, End: 80}), "port range 80 to 80"},
+		{port(policy.Port{Protocol: policy.TCP, End: 80}), "port range 0 to 80"},
+		{port(policy.Port{Protocol: policy.TCP, Number: 80, Name: "http"}), "both the name"},
+		{rule(policy.Rule{Action: policy.Accept}), "can only allow"},
+		{rule(policy.Rule{Unknown: true}), "can only allow"},
+		{cnp("Top", 0), `tier "Top"`},
+		{cnp(policy.Admin, 1001), "priority 1001"},
+		{cnp(policy.Admin, 0, policy.Rule{}), `action ""`},
+		{cnp(policy.Admin, 0, policy.Rule{Action: policy.Deny, Processes: []policy.Process{{Path: "/bin/a"}}}), "processes in a ClusterNetworkPolicy"},
+		{shop(wide), "ClusterWorkloadPolicy/-/w: peer of no namespace"},
+		{shop(sources), "prefix 10.0.0.1/8"},
+		{shop(path), "empty process path"},
+		{cidr, "Node/-/a: prefix 10.0.0.1/8"},
+		{unnumbered, `container port "http"`},
 		{rule(policy.Rule{Processes: []policy.Process{{}}}), "processes in a NetworkPolicy"},
 		{shop(operator), `operator "Like"`},
 		{shop(mode), `mode ""`},

@@ -62,6 +62,37 @@ func TestFixedPoint(t *testing.T) {
 	}
 }
 
+// TestForgets compares what a Compiler holds after many edits with what one holds
+// that has seen the last cluster only.
+func TestForgets(t *testing.T) {
+	seed := testSeed(t)
+	r := rand.New(rand.NewPCG(seed, 0))
+	c, last := New(new(IDs)), policytest.Random(r, policytest.Small)
+	for range 100 {
+		last = last.Edit(r)
+		mustCompile(t, c, inputOf(last))
+	}
+	fresh := New(new(IDs))
+	for range 3 {
+		mustCompile(t, c, inputOf(last))
+		mustCompile(t, fresh, inputOf(last))
+	}
+	sizes := func(c *Compiler) map[string]int {
+		numbers := 0
+		for _, e := range c.entries.known {
+			numbers += len(e.numbers)
+		}
+		return map[string]int{
+			"ids": len(c.ids.table), "entries": len(c.entries.known), "numbers": numbers, "policies": len(c.lowerer.known),
+			"rule sets": len(c.last.known), "classes": len(c.addresses.classes.known), "objects": len(c.addresses.objects),
+			"addresses": len(c.addresses.known), "prefixes": len(c.addresses.covered),
+		}
+	}
+	if diff := cmp.Diff(sizes(fresh), sizes(c)); diff != "" {
+		t.Errorf("seed %d: -fresh +after edits:\n%s", seed, diff)
+	}
+}
+
 // TestDeterminism compiles one input by two Compilers from empty tables.
 func TestDeterminism(t *testing.T) {
 	seed := testSeed(t)

@@ -4,8 +4,9 @@
 // that answer a flow by a handful of exact lookups.
 //
 // A peer address is reduced to a class: the set of all peer entries (selector
-// pairs and CIDRs) of all policies that contain it. Addresses with the same set
-// share a class, so tables grow with the number of distinct sets, not of pods.
+// pairs, CIDRs, Services and so on) of the rule sets in use that contain it.
+// Addresses with the same set share a class, so tables grow with the number of
+// distinct sets, not of pods.
 // A pod is reduced to a rule set: pods under the same rules share one. A rule
 // set never changes its meaning under its id; a pod's rules are switched by
 // giving the pod another id.
@@ -70,9 +71,11 @@ type Image struct {
 	Ports    map[PortKey]Grant
 	// Processes answers for a program: an id of Programs.
 	Processes map[ProcessKey]uint32 // rule id
-	Peers     map[netip.Addr]uint32 // class of each pod address; ClassNone is left out
-	Prefixes  map[netip.Prefix]uint32
-	Rules     map[uint32]policy.RuleRef
+	// Peers has the class of each address of a pod, node, Service or EndpointSlice;
+	// ClassNone is left out where no prefix is around.
+	Peers    map[netip.Addr]uint32
+	Prefixes map[netip.Prefix]uint32
+	Rules    map[uint32]policy.RuleRef
 	// Paths gives each process path that a rule names its program id.
 	Paths map[string]uint32
 	// Programs gives each set of paths of Input.Programs its program id, in the

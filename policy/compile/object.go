@@ -30,8 +30,18 @@ type object struct {
 // inside says whether the object's addresses are not the World's.
 func (o *object) inside() bool { return o.kind != policy.KindEndpointSlice }
 
-// objectOf is an object of the cluster, nil if it is not there.
-func objectOf(c *policy.Cluster, ref policy.Ref) *object {
+// snapshot is a cluster with what is asked of it again and again.
+type snapshot struct {
+	*policy.Cluster
+	labels map[string]map[string]string // by namespace, its name among them
+}
+
+func newSnapshot(c *policy.Cluster) snapshot {
+	return snapshot{c, make(map[string]map[string]string)}
+}
+
+// object is an object of the cluster, nil if it is not there.
+func (c snapshot) object(ref policy.Ref) *object {
 	key := policy.ObjectKey{Namespace: ref.Namespace, Name: ref.Name}
 	switch ref.Kind {
 	case policy.KindPod:
@@ -43,7 +53,7 @@ func objectOf(c *policy.Cluster, ref policy.Ref) *object {
 			return &object{ips: p.IPs}
 		}
 		return &object{
-			kind: ref.Kind, ips: p.IPs, namespace: ref.Namespace, namespaceLabels: labelsOf(c, ref.Namespace),
+			kind: ref.Kind, ips: p.IPs, namespace: ref.Namespace, namespaceLabels: c.namespaceLabels(ref.Namespace),
 			labels: p.Labels, account: p.ServiceAccount, ports: p.Ports,
 		}
 	case policy.KindNode:
@@ -62,20 +72,20 @@ func objectOf(c *policy.Cluster, ref policy.Ref) *object {
 	return nil
 }
 
-// labelsOf are a namespace's labels.
-func labelsOf(c *policy.Cluster, namespace string) map[string]string {
-	labels := c.Namespaces[namespace].Labels
-	if labels[nameLabel] == namespace {
-		return labels
+// namespaceLabels are the labels of a namespace, which need not be described.
+func (c snapshot) namespaceLabels(name string) map[string]string {
+	labels, ok := c.labels[name]
+	if !ok {
+		labels = map[string]string{}
+		maps.Copy(labels, c.Namespaces[name].Labels)
+		labels[nameLabel] = name
+		c.labels[name] = labels
 	}
-	out := map[string]string{}
-	maps.Copy(out, labels)
-	out[nameLabel] = namespace
-	return out
+	return labels
 }
 
 // changes are the objects that are not the same in two clusters, sorted.
-func changes(a, b *policy.Cluster) []policy.Ref {
+func changes(a, b snapshot) []policy.Ref {
 	var out []policy.Ref
 	relabelled := make(map[string]bool)
 	for _, name := range differing(a.Namespaces, b.Namespaces, func(x, y policy.Namespace) bool {

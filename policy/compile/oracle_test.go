@@ -127,6 +127,12 @@ func (o *oracle) step(r *rand.Rand, flows int, seen func(policy.Verdict)) error 
 			return err
 		}
 	}
+	if r.IntN(4) == 0 { // an Image that is never put in force
+		if _, err := o.compiler.Compile(inputOf(o.c.Edit(r))); err != nil {
+			return err
+		}
+		o.compiler.Skip()
+	}
 	image, err := o.compiler.Compile(in)
 	if err != nil {
 		return err

@@ -181,10 +181,10 @@ func validatePrefix(p netip.Prefix) error {
 }
 
 // validateObjects validates some objects of a cluster.
-func validateObjects(c *policy.Cluster, refs []policy.Ref) error {
+func validateObjects(c snapshot, refs []policy.Ref) error {
 	var errs []error
 	for _, ref := range refs {
-		o := objectOf(c, ref)
+		o := c.object(ref)
 		if o == nil {
 			continue
 		}

@@ -3,6 +3,7 @@
 package plugin
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -86,6 +87,7 @@ func TestRefusals(t *testing.T) {
 		stdin []byte
 		netns string
 		args  string
+		iface string
 		code  uint
 		says  string
 	}{
@@ -102,6 +104,7 @@ func TestRefusals(t *testing.T) {
 		"netns not one":       {netns: n.Conflist, code: 8, says: "network namespace"},
 		"netns of the node":   {netns: n.Netns, code: 8, says: "network namespace"},
 		"no interface":        {code: 7, says: "eth0"},
+		"loopback":            {iface: "lo", code: 7, says: "it is the loopback interface"},
 		"version not known":   {stdin: entry(t, n, map[string]any{"cniVersion": "0.2.0"}), code: 1},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -114,7 +117,7 @@ func TestRefusals(t *testing.T) {
 			if test.args == "" {
 				test.args = "K8S_POD_NAMESPACE=a;K8S_POD_NAME=b"
 			}
-			_, err := callRaw(t, n, test.stdin, "CNI_COMMAND=ADD", "CNI_CONTAINERID=c", "CNI_IFNAME=eth0",
+			_, err := callRaw(t, n, test.stdin, "CNI_COMMAND=ADD", "CNI_CONTAINERID=c", "CNI_IFNAME="+cmp.Or(test.iface, "eth0"),
 				"CNI_NETNS="+test.netns, "CNI_ARGS="+test.args)
 			if code(err) != test.code || !strings.Contains(fmt.Sprint(err), test.says) {
 				t.Errorf("ADD gave %v, want code %d and %q", err, test.code, test.says)

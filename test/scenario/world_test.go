@@ -102,7 +102,7 @@ func (w *world) add(spec harness.PodSpec) *harness.Pod {
 }
 
 var apiVersions = map[string]string{
-	"NetworkPolicy": "networking.k8s.io/v1", "WorkloadPolicy": "sluice.dev/v1alpha1", "Namespace": "v1",
+	"NetworkPolicy": "networking.k8s.io/v1", "WorkloadPolicy": "sluice.dev/v1alpha1", "Namespace": "v1", "Service": "v1",
 }
 
 func manifest(kind, namespace, name, spec string) []byte {

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/sluice-io/sluice/agent/rpc"
+	"github.com/sluice-io/sluice/bpf/state"
+	"github.com/sluice-io/sluice/policy"
+	"github.com/sluice-io/sluice/policy/compile"
+)
+
+// isolation is the policies that isolate the pods of a rule set, by direction, of
+// each of the two kinds that do.
+type isolation [2]struct{ network, workload []string }
+
+// isolations tells for each rule set of the image who isolates its pods.
+func isolations(c *policy.Cluster, img *compile.Image) map[uint32]*isolation {
+	network, workload := make(map[policy.Ref][2]bool), make(map[policy.Ref][2]bool)
+	for _, p := range c.NetworkPolicies {
+		network[p.Ref()] = p.Isolates
+	}
+	for _, p := range c.WorkloadPolicies {
+		if p.Mode == policy.Enforce {
+			workload[p.Ref()] = p.Isolates
+		}
+	}
+	out := make(map[uint32]*isolation)
+	for pod, ruleset := range img.Pods {
+		if out[ruleset] != nil {
+			continue
+		}
+		by := new(isolation)
+		for _, ref := range img.Selected[pod] {
+			for d := range by {
+				if network[ref][d] {
+					by[d].network = append(by[d].network, ref.String())
+				}
+				if workload[ref][d] {
+					by[d].workload = append(by[d].workload, ref.String())
+				}
+			}
+		}
+		out[ruleset] = by
+	}
+	return out
+}
+
+// deniedBy lists the policies whose default denies a flow.
+func (v *view) deniedBy(ev *state.RawFlowEvent) []string {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	by := v.isolating[ev.Ruleset]
+	if by == nil {
+		return nil
+	}
+	if ev.Layer == state.LayerWorkload {
+		return slices.Clone(by[ev.Direction&1].workload)
+	}
+	return slices.Clone(by[ev.Direction&1].network)
+}
+
+// cause fills in who decided a flow, and who is behind its peer.
+func (e *Engine) cause(f *rpc.Flow, ev *state.RawFlowEvent) {
+	switch ev.Reason {
+	case state.ReasonPolicy:
+		f.Rule = e.view.rule(ev.Rule)
+	case state.ReasonDefaultDeny:
+		f.DeniedBy = e.view.deniedBy(ev)
+	}
+	ip := ev.Behind.Addr()
+	if ip.IsUnspecified() || ip == ev.Key.Peer.Addr() {
+		return
+	}
+	behind := &rpc.Endpoint{IP: ip, Port: state.Port(ev.BehindPort)}
+	if key, ok := e.view.load().addrs[ip]; ok {
+		behind.Namespace, behind.Pod = key.Namespace, key.Name
+	}
+	if policy.Direction(ev.Direction) == policy.Egress {
+		f.Backend = behind
+	} else {
+		f.Client = behind
+	}
+}
+
+// undeferred tells which pods' Services are judged as they were dialled, and why.
+func undeferred(pods map[uint32]*pod) []string {
+	why := make(map[string][]string)
+	for _, p := range pods {
+		if p.undeferred != nil {
+			why[p.undeferred.Error()] = append(why[p.undeferred.Error()], p.key().String())
+		}
+	}
+	var out []string
+	for reason, list := range why {
+		slices.Sort(list)
+		out = append(out, fmt.Sprintf("Services are judged as they were dialled for %s: %s", strings.Join(list, ", "), reason))
+	}
+	slices.Sort(out)
+	return out
+}
