@@ -4,12 +4,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"slices"
 
+	"github.com/cilium/ebpf"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
@@ -28,37 +29,35 @@ import (
 // runAgent is the daemon: it puts its parts together and runs them until ctx ends.
 // What is in force stays in force.
 func runAgent(ctx context.Context, c cli.AgentConfig) error {
-	if err := checkDisable(c.Disable); err != nil {
-		return err
-	}
 	log := logger(c)
-	root := c.CgroupRoot
-	if root == "" {
-		var err error
-		if root, err = datapath.CgroupRoot(); err != nil {
-			return err
-		}
+	root, err := cgroupRoot(c.CgroupRoot)
+	if err != nil {
+		return err
 	}
 	if err := os.MkdirAll(c.StateDir, 0o700); err != nil {
 		return fmt.Errorf("make state folder: %w", err)
 	}
-	release, err := lockState(c.StateDir)
-	if err != nil {
+	var held locks
+	defer held.release()
+	if err := errors.Join(held.lockState(c.StateDir), held.lockPins(c.BPFFS)); err != nil {
 		return err
 	}
-	defer release()
-	objects, err := store.New(store.Config{Manifests: c.Manifests, StateDir: c.StateDir})
+	objects, err := store.New(store.Config{Manifests: c.Manifests, StateDir: c.StateDir, Log: log})
 	if err != nil {
 		return err
 	}
 	dp, err := datapath.Open(datapath.Config{
 		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c), NoScripts: slices.Contains(c.Disable, "scripts"),
-		NoNetfilter: slices.Contains(c.Disable, "netfilter"),
+		NoSockets: slices.Contains(c.Disable, "sockets"), NoNetfilter: slices.Contains(c.Disable, "netfilter"),
 	})
 	if err != nil {
 		return err
 	}
 	defer dp.Close()
+	if err := held.lockPins(c.BPFFS); err != nil {
+		return err
+	}
+	warnOfSizes(c.Maps, dp.State(), log)
 	history := journal.New(0, 0)
 	eng, err := engine.New(engine.Config{
 		Version: c.Version, Node: c.NodeName, StateDir: c.StateDir, CgroupRoot: root,
@@ -96,17 +95,41 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 	return g.Wait()
 }
 
-// lockState keeps a second agent away from the same instance.
-func lockState(dir string) (release func(), err error) {
-	f, err := os.OpenFile(filepath.Join(dir, "agent.lock"), os.O_CREATE|os.O_RDWR, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("open lock of the state folder: %w", err)
+// cgroupRoot is the folder below which pods' cgroups lie.
+func cgroupRoot(configured string) (string, error) {
+	if configured == "" {
+		return datapath.CgroupRoot()
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		return nil, fmt.Errorf("another agent runs with the state folder %s; give this one its own --state-dir: %w", dir, err)
+	var st unix.Statfs_t
+	if err := unix.Statfs(configured, &st); err != nil {
+		return "", fmt.Errorf("open --cgroup-root %s: %w", configured, err)
 	}
-	return func() { f.Close() }, nil
+	if st.Type != unix.CGROUP2_SUPER_MAGIC {
+		return "", fmt.Errorf("--cgroup-root %s is not on cgroup v2; leave it out to have cgroup v2 found in mountinfo", configured)
+	}
+	return configured, nil
+}
+
+// warnOfSizes names the maps that are not of the configured size: pinned ones keep
+// theirs, with what is in them.
+func warnOfSizes(want cli.MapSizes, s *state.State, log *slog.Logger) {
+	for _, m := range []struct {
+		field string
+		want  uint32
+		m     *ebpf.Map
+	}{
+		{"maps.addresses", want.Addresses, s.Peers},
+		{"maps.prefixes", want.Prefixes, s.Prefixes},
+		{"maps.edges", want.Edges, s.Edges},
+		{"maps.ports", want.Ports, s.Ports},
+		{"maps.processes", want.Processes, s.Procs},
+		{"maps.flows", want.Flows, s.Flows},
+	} {
+		if m.want != 0 && m.want != m.m.MaxEntries() {
+			log.Warn("a pinned map keeps its size; to change it stop the agent, run `sluice uninstall` and start again",
+				"field", m.field, "wanted", m.want, "pinned", m.m.MaxEntries())
+		}
+	}
 }
 
 func logger(c cli.AgentConfig) *slog.Logger {

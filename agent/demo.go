@@ -16,6 +16,9 @@ import (
 
 // runDemo finds what `make` has built beside this binary.
 func runDemo(ctx context.Context, c cli.DemoConfig) error {
+	if err := needRoot("demo"); err != nil {
+		return err
+	}
 	signal.Ignore(syscall.SIGPIPE) // `| head` must not keep it from cleaning up
 	self, err := os.Executable()
 	if err != nil {

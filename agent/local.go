@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -20,7 +19,7 @@ import (
 
 // runDoctor tries every capability on this node.
 func runDoctor(_ context.Context, c cli.DoctorConfig) (cli.Report, error) {
-	if err := checkDisable(c.Disable); err != nil {
+	if err := needRoot("doctor"); err != nil {
 		return cli.Report{}, err
 	}
 	var uts unix.Utsname
@@ -42,16 +41,24 @@ func runDoctor(_ context.Context, c cli.DoctorConfig) (cli.Report, error) {
 	return report, nil
 }
 
-// runUninstall removes pins, records and the socket. A running agent is refused:
-// it would put things back.
+// runUninstall removes pins, records and the socket. A running agent, whatever its
+// socket, is refused: it would put things back.
 func runUninstall(ctx context.Context, c cli.UninstallConfig) error {
 	if !errors.Is(rpc.Dial(c.Socket).Ready(ctx), rpc.ErrUnreachable) {
 		return errors.New("an agent answers on " + c.Socket + ": stop it first")
 	}
+	var held locks
+	defer held.release()
+	if err := held.lockToRemove(c.StateDir, c.BPFFS); err != nil {
+		return err
+	}
+	if held.pins != nil {
+		held.pins.Close() // an open folder keeps its filesystem from being unmounted
+	}
 	errs := []error{datapath.Uninstall(c.BPFFS)}
 	for _, path := range []string{
 		filepath.Join(c.StateDir, "pods"), filepath.Join(c.StateDir, "objects"), filepath.Join(c.StateDir, "last-good"), filepath.Join(c.StateDir, "ids.json"),
-		filepath.Join(c.StateDir, "files.json"),
+		filepath.Join(c.StateDir, "files.json"), filepath.Join(c.StateDir, "revision"),
 		filepath.Join(c.StateDir, "agent.lock"), c.Socket,
 	} {
 		errs = append(errs, os.RemoveAll(path))
@@ -65,14 +72,10 @@ func runUninstall(ctx context.Context, c cli.UninstallConfig) error {
 	return errors.Join(errs...)
 }
 
-// switches are the optional points that --disable may name.
-var switches = [...]string{"syscalls", "scripts", "netfilter", "lsm"}
-
-func checkDisable(names []string) error {
-	for _, name := range names {
-		if !slices.Contains(switches[:], name) {
-			return fmt.Errorf("--disable: %q is not an optional point; there are %s", name, strings.Join(switches[:], ", "))
-		}
+// needRoot says at once what would fail later with a worse reason.
+func needRoot(command string) error {
+	if os.Geteuid() != 0 {
+		return fmt.Errorf("%s needs root: run `sudo sluice %s`", command, command)
 	}
 	return nil
 }

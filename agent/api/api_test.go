@@ -185,6 +185,8 @@ func TestCodes(t *testing.T) {
 		{"unknown path", "GET", "/v2/objects", "", 404, `"error":"no such path`},
 		{"wrong method", "POST", objectURL, object, 405, `"error":"POST is not possible`},
 		{"wrong query", "GET", "/v1/flows?pods=x", "", 400, `"field":"pods"`},
+		{"repeated query", "GET", "/v1/flows?verdict=denied&verdict=allowed", "", 400, "given more than once"},
+		{"query of a list without any", "GET", "/v1/objects/Pod?namespace=x", "", 400, `"field":"namespace"`},
 		{"wrong pod", "GET", "/v1/flows?pod=x", "", 400, `"field":"pod","value":"x"`},
 		{"wrong verdict", "GET", "/v1/flows?verdict=deny", "", 400, `"field":"verdict"`},
 		{"wrong since", "GET", "/v1/events?since=x", "", 400, `"field":"since"`},

@@ -35,8 +35,13 @@ func parseQuery(values url.Values, known ...string) (*query, error) {
 			return &requestError{http.StatusBadRequest, rpc.Error{
 				Message: fmt.Sprintf("parameter %s: %q: %s", name, value, reason), Field: name, Value: value}}
 		}
-		if !slices.Contains(known, name) {
+		switch {
+		case len(known) == 0:
+			return nil, wrong("not known here: there are none")
+		case !slices.Contains(known, name):
 			return nil, wrong("not known here; use " + strings.Join(known, ", "))
+		case len(all) > 1:
+			return nil, wrong("given more than once")
 		}
 		if reason := q.set(name, value); reason != "" {
 			return nil, wrong(reason)

@@ -110,6 +110,9 @@ func (s *Server) getObject(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) listObjects(w http.ResponseWriter, r *http.Request) error {
+	if _, err := parseQuery(r.URL.Query()); err != nil {
+		return err
+	}
 	ref, err := refOf(r)
 	if err != nil {
 		return err

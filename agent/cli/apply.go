@@ -52,38 +52,66 @@ cannot be read none is sent; an object that the agent refuses changes nothing.`,
 }
 
 func (c *command) applyAll(ctx context.Context, out io.Writer, objects []source) error {
-	var errs []error
 	var degraded bool
-	for _, o := range objects {
+	err := each(objects, func(o source) error {
 		reply, err := c.client().Put(ctx, string(o.Ref.Kind), o.Ref.Namespace, o.Ref.Name, o.JSON)
+		if err != nil {
+			return err
+		}
+		degraded = degraded || reply.State != "enforced"
+		fmt.Fprintf(out, "%s %s (revision %d, pods %d)\n", o.Ref, reply.State, reply.Revision, reply.Pods)
+		return nil
+	})
+	if err == nil && degraded {
+		return &exitError{exitDegraded, errors.New(`accepted, but not in force everywhere; "sluice status" says why`)}
+	}
+	return err
+}
+
+// each asks the agent to change one object after the other. Only an agent that is
+// not there ends it early.
+func each(objects []source, change func(source) error) error {
+	var errs []error
+	refused := 0
+	for _, o := range objects {
+		err := change(o)
 		if errors.Is(err, rpc.ErrUnreachable) {
 			return errors.Join(append(errs, err)...)
 		}
 		if err != nil {
-			errs = append(errs, changeError(o.from, o.Ref, err))
-			continue
+			err = changeError(o, err)
+			errs = append(errs, err)
 		}
-		degraded = degraded || reply.State != "enforced"
-		fmt.Fprintf(out, "%s %s (revision %d, pods %d)\n", o.Ref, reply.State, reply.Revision, reply.Pods)
+		if isRefusal(err) {
+			refused++
+		}
 	}
-	if len(errs) == 0 && degraded {
-		return &exitError{exitDegraded, errors.New(`accepted, but not in force everywhere; "sluice status" says why`)}
+	switch {
+	case refused == 0:
+	case refused == len(objects):
+		errs = append(errs, &exitError{exitRefused, errors.New("refused; nothing changed")})
+	default:
+		errs = append(errs, &exitError{exitRefused, fmt.Errorf("%d of %d objects refused", refused, len(objects))})
 	}
 	return errors.Join(errs...)
 }
 
-// changeError says which object an agent's answer is about. A refusal has its
-// own exit code; a 5xx other than "does not fit" is the agent's failure.
-func changeError(from string, ref policy.Ref, err error) error {
-	err = fmt.Errorf("%s: %w", ref, err)
-	if from != "" {
-		err = fmt.Errorf("%s: %w", from, err)
+// changeError says which object an agent's answer is about.
+func changeError(o source, err error) error {
+	if !strings.Contains(err.Error(), o.Ref.String()) {
+		err = fmt.Errorf("%s: %w", o.Ref, err)
 	}
-	var status *rpc.StatusError
-	if errors.As(err, &status) && (status.Code < 500 || status.Code == 507) {
-		return &exitError{exitRefused, fmt.Errorf("%w (refused, nothing changed)", err)}
+	if o.from != "" {
+		err = fmt.Errorf("%s: %w", o.from, err)
 	}
 	return err
+}
+
+// isRefusal tells an object that the agent does not take, and that has changed
+// nothing, from a failure of the agent.
+func isRefusal(err error) bool {
+	var status *rpc.StatusError
+	return errors.As(err, &status) && (status.Code < 500 || status.Code == 507)
 }
 
 func (c *command) delete() *cobra.Command {
@@ -102,43 +130,36 @@ an object without a namespace is written alone.`,
 			}
 			return nil
 		},
-		RunE: c.run(func(cmd *cobra.Command, args []string) error {
+		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) == 2 {
-				namespace, name, ok := strings.Cut(args[1], "/")
-				if !ok {
-					namespace, name = "", args[1]
+				ref, err := parseRef(args[0], args[1])
+				if err != nil {
+					return err // of usage
 				}
-				if namespace == "-" {
-					namespace = ""
-				}
-				ref := policy.Ref{Kind: policy.Kind(args[0]), Namespace: namespace, Name: name}
+				c.running = true
 				return c.deleteAll(cmd.Context(), cmd.OutOrStdout(), []source{{Object: &manifest.Object{Ref: ref}}})
 			}
+			c.running = true
 			objects, err := readSources(files, cmd.InOrStdin())
 			if err != nil {
 				return err
 			}
 			return c.deleteAll(cmd.Context(), cmd.OutOrStdout(), objects)
-		}),
+		},
 	})
 	cmd.Flags().StringArrayVarP(&files, "filename", "f", nil, "`file` of YAML or JSON, a folder of them, or - for standard input")
 	return cmd
 }
 
 func (c *command) deleteAll(ctx context.Context, out io.Writer, objects []source) error {
-	var errs []error
-	for _, o := range objects {
+	return each(objects, func(o source) error {
 		reply, err := c.client().Delete(ctx, string(o.Ref.Kind), o.Ref.Namespace, o.Ref.Name)
-		if errors.Is(err, rpc.ErrUnreachable) {
-			return errors.Join(append(errs, err)...)
-		}
 		if err != nil {
-			errs = append(errs, changeError(o.from, o.Ref, err))
-			continue
+			return err
 		}
 		fmt.Fprintf(out, "%s deleted (revision %d, pods %d)\n", o.Ref, reply.Revision, reply.Pods)
-	}
-	return errors.Join(errs...)
+		return nil
+	})
 }
 
 // readSources reads every object, or says everything that is wrong.
@@ -205,6 +226,10 @@ func readSource(path string, stdin io.Reader) ([]source, error) {
 	for _, doc := range docs {
 		obj, err := manifest.Parse(doc.Data)
 		if err != nil {
+			var field *policy.FieldError
+			if errors.Is(err, manifest.ErrUnknownKind) && errors.As(err, &field) {
+				err = field // says it all
+			}
 			from := fmt.Sprintf("%s: %s: ", path, doc)
 			err = errors.New(from + strings.ReplaceAll(err.Error(), "\n", "\n"+from))
 			errs = append(errs, &exitError{exitRefused, err})

@@ -51,10 +51,9 @@ type DoctorConfig struct {
 
 // UninstallConfig names the installation to remove.
 type UninstallConfig struct {
-	Socket     string
-	BPFFS      string
-	StateDir   string
-	CgroupRoot string // empty: found in mountinfo
+	Socket   string
+	BPFFS    string
+	StateDir string
 }
 
 // DemoConfig says where `sluice demo` tells its story.
@@ -132,7 +131,7 @@ func (c *command) root() *cobra.Command {
 "sluice agent" is the daemon of a node; the other commands ask it or help with it.
 
 Each flag can also be set in the environment: --state-dir is SLUICE_STATE_DIR.
-Exit codes: 0 done, 1 failed, 2 usage, 3 object refused and nothing changed,
+Exit codes: 0 done, 1 failed, 2 usage, 3 object refused, with nothing changed by it,
 4 agent not reachable, 5 accepted but not in force.`,
 		Example: `  sluice doctor                      # what this node can enforce
   sluice agent --manifests /etc/sluice/manifests
@@ -143,7 +142,8 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 object refused and nothing changed,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
 	}
 	root.AddCommand(c.agent(), c.apply(), c.delete(), c.get(), c.flows(), c.events(), c.status(),
-		c.doctor(), c.uninstall(), c.demo(), c.version())
+		c.doctor(), c.uninstall(), c.demo(), c.completion(), c.version())
+	root.CompletionOptions.DisableDefaultCmd = true // completion has examples and exit codes
 	return root
 }
 

@@ -64,7 +64,7 @@ const (
 	enforced   = `{"revision": 7, "state": "enforced", "pods": 2}`
 	flowLine   = `{"id":"1","time":"2026-01-02T03:04:05.678Z","pod":{"namespace":"shop","name":"web"},"direction":"egress","verdict":"denied","reason":"default-deny","protocol":"TCP","source":{"namespace":"shop","pod":"web","ip":"10.0.0.1","port":999,"process":{"path":"/bin/\u001b[31mcurl","pid":1}},"destination":{"ip":"fd00::1","port":443},"rule":null}`
 	eventLine  = `{"time":"2026-01-02T03:04:05.678Z","type":"escalation","class":"Privileges","outcome":"killed","pod":{"namespace":"shop","name":"web"},"process":{"path":"/bin/su","args":["su","-"],"pid":42},"rule":{"kind":"WorkloadPolicy","namespace":"shop","name":"p","index":1}}`
-	statusBody = `{"version":"v1","node":"n1","tier":"no-LSM","revision":3,"ready":true,"enforcement":"on","pods":{"enforced":2,"closed":0},"policies":[{"kind":"NetworkPolicy","namespace":"shop","name":"deny","state":"enforced","rules":[{"index":0,"outcome":"denied"}]}],"maps":[{"name":"flows","entries":5,"max":10,"full":1}],"lost":{"flow":4},"problems":["x.yaml: broken"]}`
+	statusBody = `{"version":"v1","node":"n1","tier":"no-LSM","revision":3,"ready":true,"enforcement":"on","pods":{"enforced":2,"closed":0},"policies":[{"kind":"NetworkPolicy","namespace":"shop","name":"deny","state":"enforced","rules":[{"direction":"egress","index":0,"outcome":"denied","note":"/bin/sh is /bin/dash"},{"section":"escalation","index":0,"outcome":"killed"}]}],"maps":[{"name":"flows","entries":5,"max":10,"full":1}],"lost":{"flow":4},"problems":["x.yaml: broken"]}`
 )
 
 func TestCommands(t *testing.T) {
@@ -101,7 +101,10 @@ func TestCommands(t *testing.T) {
 		{"apply a missing file", put, "", "apply -f none.yaml", 1, "", "none.yaml"},
 		{"apply what is broken", put, "", "apply -f broken.yaml", 3, "", "sluice: broken.yaml: documents[1]: spec.podSelectors: unknown field"},
 		{"apply what is refused", replies{"PUT " + policyPath: {200, enforced}, "PUT " + shopPath: {409, `{"error":"from a manifest"}`}}, "",
-			"apply -f all.yaml", 3, "NetworkPolicy/shop/deny enforced (revision 7, pods 2)\n", "all.yaml: documents[0]: Namespace/-/shop: from a manifest (refused, nothing changed)"},
+			"apply -f all.yaml", 3, "NetworkPolicy/shop/deny enforced (revision 7, pods 2)\n", "all.yaml: documents[0]: Namespace/-/shop: from a manifest\nsluice: 1 of 2 objects refused\n"},
+		{"apply what is refused, all of it", replies{"PUT " + policyPath: {422, `{"error":"bad"}`}, "PUT " + shopPath: {409, `{"error":"from a manifest"}`}}, "",
+			"apply -f all.yaml", 3, "", "sluice: refused; nothing changed\n"},
+		{"apply an unknown kind", put, "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\n", "apply -f -", 3, "", `sluice: standard input: documents[0]: kind: "Secret": not a kind`},
 		{"apply what does not fit", replies{"PUT " + shopPath: {507, `{"error":"no room"}`}}, shopYAML, "apply -f -", 3, "", "no room"},
 		{"apply when the agent fails", replies{"PUT " + shopPath: {500, `{"error":"oops"}`}}, shopYAML, "apply -f -", 1, "", "oops"},
 		{"apply what is not in force", replies{"PUT " + shopPath: {200, `{"revision": 7, "state": "degraded", "pods": 2}`}}, shopYAML,
@@ -112,24 +115,38 @@ func TestCommands(t *testing.T) {
 		{"delete without a namespace", replies{"DELETE " + shopPath: {200, enforced}}, "", "delete Namespace shop", 0, "Namespace/-/shop deleted (revision 7, pods 2)\n", ""},
 		{"delete a file", replies{"DELETE " + policyPath: {200, enforced}}, policyYAML, "delete -f -", 0, "NetworkPolicy/shop/deny deleted (revision 7, pods 2)\n", ""},
 		{"delete nothing there", replies{"DELETE " + shopPath: {404, `{"error":"no such object"}`}}, "", "delete Namespace shop", 3, "", "no such object"},
+		{"delete nothing there, said once", replies{"DELETE " + shopPath: {404, `{"error":"no such object: Namespace/-/shop"}`}}, "", "delete Namespace shop", 3, "",
+			"sluice: no such object: Namespace/-/shop\nsluice: refused; nothing changed\n"},
+		{"delete when redirected", replies{"DELETE " + shopPath: {301, "<a>"}}, "", "delete Namespace shop", 3, "", "answered with status 301"},
+		{"delete a wrong kind", put, "", "delete networkpolicy shop/deny", 2, "", `"networkpolicy" is not a kind; write one of Namespace, Node`},
+		{"delete a path", put, "", "delete NetworkPolicy ../deny", 2, "", "the namespace is wrong"},
+		{"delete a wrong name", put, "", "delete NetworkPolicy shop/a/b", 2, "", "the name is wrong"},
+		{"delete without its namespace", put, "", "delete NetworkPolicy deny", 2, "", "write NAMESPACE/NAME"},
+		{"delete with a namespace too many", put, "", "delete Namespace a/b", 2, "", "has no namespace"},
 		{"delete without a name", put, "", "delete Namespace", 2, "", "name what to delete"},
 		{"get pods", replies{"GET /v1/pods": {200, `{"namespace":"shop","name":"web","ips":["10.0.0.1"],"state":"enforced","policies":["NetworkPolicy/shop/deny"]}` + "\n"}}, "",
 			"get pods", 0, "NAMESPACE  NAME  STATE     IPS       POLICIES\nshop       web   enforced  10.0.0.1  NetworkPolicy/shop/deny\n", ""},
 		{"get no pods", replies{"GET /v1/pods": {200, ""}}, "", "get pods -o json", 0, `{"items":[]}` + "\n", ""},
 		{"get policies", replies{"GET /v1/status": {200, statusBody}}, "", "get policies", 0,
-			"KIND           NAMESPACE  NAME  STATE     RULES     REASON\nNetworkPolicy  shop       deny  enforced  0:denied  -\n", ""},
+			"KIND           NAMESPACE  NAME  STATE     RULES                                  REASON\nNetworkPolicy  shop       deny  enforced  egress[0]:denied escalation[0]:killed  egress[0]: /bin/sh is /bin/dash\n", ""},
 		{"get something else", put, "", "get nodes", 2, "", "nodes"},
 		{"status", replies{"GET /v1/status": {200, statusBody}}, "", "status", 0,
 			"node     n1\nversion  v1\nstate    ready, enforcement on, revision 3\ntier     no-LSM\npods     2 enforced\nlost     4 flow\nproblem: x.yaml: broken\n\n" +
-				"KIND           NAMESPACE  NAME  STATE     RULES     REASON\nNetworkPolicy  shop       deny  enforced  0:denied  -\n\n" +
+				"KIND           NAMESPACE  NAME  STATE     RULES                                  REASON\nNetworkPolicy  shop       deny  enforced  egress[0]:denied escalation[0]:killed  egress[0]: /bin/sh is /bin/dash\n\n" +
 				"MAP    ENTRIES  MAX  REFUSED\nflows  5        10   1\n", ""},
 		{"status without an agent", nil, "", "status", 4, "", "agent not reachable"},
 		{"wrong format", put, "", "status -o yaml", 2, "", "write table or json"},
 		{"flows as JSON", replies{"GET /v1/flows?limit=3&pod=shop%2Fweb": {200, ""}}, "", "flows -o json --pod shop/web --limit 3", 0, `{"items":[]}` + "\n", ""},
 		{"flows refused", replies{"GET /v1/flows?pod=x": {400, `{"error":"write NAMESPACE/NAME"}`}}, "", "flows --pod x", 2, "", "write NAMESPACE/NAME"},
+		{"flows with a wrong limit", put, "", "flows --limit x", 2, "", `invalid argument "x" for "--limit" flag: write a number of entries` + "\n"},
 		{"flows cut short", replies{"GET /v1/flows?": {200, flowLine[:50]}}, "", "flows", 1, "", "read answer"},
 		{"a follower outlives no agent", replies{"GET /v1/events?follow=true": {200, eventLine + "\n" + `{"lost":3}` + "\n"}}, "", "events -f -o json", 4, "", "3 lines lost"},
 		{"unknown command", put, "", "frobnicate", 2, "", `unknown command "frobnicate"`},
+		{"agent without an unknown point", put, "", "agent --disable foo", 2, "", `"foo" is not an optional point; there are syscalls, scripts`},
+		{"doctor without an unknown point", put, "", "doctor --disable foo", 2, "", `"foo" is not an optional point`},
+		{"completion of an unknown shell", put, "", "completion foo", 2, "", "foo"},
+		{"completion of no shell", put, "", "completion", 2, "", "accepts 1 arg"},
+		{"uninstall has no cgroup root", put, "", "uninstall --cgroup-root /a", 2, "", "--cgroup-root"},
 		{"unknown flag", put, "", "status --frob", 2, "", "--frob"},
 	}
 	for _, tt := range tests {
@@ -229,7 +246,7 @@ func TestLocalCommands(t *testing.T) {
 			t.Errorf("%s = %d\n%s%swant %d\n%s", tt.args, code, stdout, stderr, tt.code, tt.stdout)
 		}
 	}
-	if want := (UninstallConfig{DefaultSocket, DefaultBPFFS, "/a", ""}); uninstalled != want {
+	if want := (UninstallConfig{DefaultSocket, DefaultBPFFS, "/a"}); uninstalled != want {
 		t.Errorf("uninstalled %+v, want %+v", uninstalled, want)
 	}
 	report.Rows[0].OK = false

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -104,19 +105,28 @@ func (cfg *AgentConfig) readFile(path string) error {
 	if err != nil {
 		return fmt.Errorf("read configuration: %w", err)
 	}
+	if err := cfg.parse(data); err != nil {
+		return fmt.Errorf("read configuration %s: %w", path, err)
+	}
+	return nil
+}
+
+// parse reads an AgentConfiguration over what cfg holds.
+func (cfg *AgentConfig) parse(data []byte) error {
 	file := struct {
 		metav1.TypeMeta `json:",inline"`
 		*AgentConfig    `json:",inline"`
 	}{AgentConfig: cfg}
-	if data, err = yaml.YAMLToJSONStrict(data); err != nil {
-		return fmt.Errorf("read configuration %s: %w", path, err)
+	data, err := yaml.YAMLToJSONStrict(data)
+	if err != nil {
+		return err
 	}
 	unknown, err := kjson.UnmarshalStrict(data, &file)
 	if err := errors.Join(append(unknown, err)...); err != nil {
-		return fmt.Errorf("read configuration %s: %w", path, err)
+		return err
 	}
 	if file.Kind != configKind || file.APIVersion != configAPIVersion {
-		return fmt.Errorf("read configuration %s: write kind: %s and apiVersion: %s", path, configKind, configAPIVersion)
+		return fmt.Errorf("write kind: %s and apiVersion: %s", configKind, configAPIVersion)
 	}
 	return nil
 }
@@ -131,6 +141,9 @@ func (cfg *AgentConfig) validate() error {
 			errs = append(errs, fmt.Errorf("--%s: must not be empty", flag))
 		}
 	}
+	if err := checkDisable(cfg.Disable); err != nil {
+		errs = append(errs, err)
+	}
 	t := &cfg.Timeouts
 	for field, value := range map[string]metav1.Duration{
 		"tcp.halfOpen": t.TCP.HalfOpen, "tcp.open": t.TCP.Open, "tcp.closing": t.TCP.Closing,
@@ -141,4 +154,18 @@ func (cfg *AgentConfig) validate() error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// switches are the optional points that --disable may name.
+var switches = [...]string{"syscalls", "scripts", "netfilter", "lsm"}
+
+const disableHelp = "optional enforcement points to leave out: syscalls, scripts, netfilter, lsm"
+
+func checkDisable(names []string) error {
+	for _, name := range names {
+		if !slices.Contains(switches[:], name) {
+			return fmt.Errorf("--disable: %q is not an optional point; there are %s", name, strings.Join(switches[:], ", "))
+		}
+	}
+	return nil
 }

@@ -96,6 +96,7 @@ func TestWrongConfig(t *testing.T) {
 		{head + "timeouts: {other: -5s}\n", "", "timeouts.other: -5s: must not be negative"},
 		{head + "logFormat: xml\n", "", "write text or json"},
 		{"{", "", "agent.yaml"},
+		{head + "disable: [foo]\n", "", `"foo" is not an optional point`},
 		{head, "--log-level loud", "loud"},
 		{head, "--state-dir=", "--state-dir: must not be empty"},
 	}
@@ -110,4 +111,19 @@ func TestWrongConfig(t *testing.T) {
 	if code, _, stderr := sluice(t, Local{}, "", "agent"); code != exitUsage || !strings.Contains(stderr, "SLUICE_LOG_LEVEL") {
 		t.Errorf("wrong environment = %d\n%s", code, stderr)
 	}
+}
+
+func FuzzAgentConfiguration(f *testing.F) {
+	f.Add([]byte(head + "maps: {flows: 10}\ntimeouts: {tcp: {open: 2h}}\ndisable: [lsm]\n"))
+	f.Add([]byte(head + "logLevel: debug+2\nlogFormat: json\n"))
+	f.Add([]byte("{"))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		cfg := AgentConfig{Socket: DefaultSocket, BPFFS: DefaultBPFFS, StateDir: DefaultStateDir, LogFormat: "text"}
+		if cfg.parse(data) != nil || cfg.validate() != nil {
+			return
+		}
+		if cfg.Socket == "" || cfg.BPFFS == "" || cfg.StateDir == "" || cfg.Timeouts.Other.Duration < 0 {
+			t.Errorf("%q gives %+v", data, cfg)
+		}
+	})
 }

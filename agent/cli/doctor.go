@@ -41,11 +41,15 @@ func (c *command) doctor() *cobra.Command {
 		Use:   "doctor",
 		Short: "Try what this node can prevent, kill or only see",
 		Long: `Loads one program of each kind and removes it again: what a node can enforce is
-found by trial, not by its version. Exit code 1: below the floor.`,
+found by trial, not by its version. Needs root. Exit code 1: below the floor.`,
 		Example: `  sudo sluice doctor
   sudo sluice doctor -o json`,
 		Args: cobra.NoArgs,
-		RunE: c.run(func(cmd *cobra.Command, _ []string) error {
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if err := checkDisable(cfg.Disable); err != nil {
+				return err // of usage
+			}
+			c.running = true
 			report, err := c.local.Doctor(cmd.Context(), cfg)
 			if err != nil {
 				return err
@@ -57,10 +61,10 @@ found by trial, not by its version. Exit code 1: below the floor.`,
 				return errors.New("this node is below the floor: a required capability is missing")
 			}
 			return nil
-		}),
+		},
 	})
 	f := cmd.Flags()
-	f.StringSliceVar(&cfg.Disable, "disable", nil, "optional enforcement points to leave out, such as lsm")
+	f.StringSliceVar(&cfg.Disable, "disable", nil, disableHelp)
 	return cmd
 }
 

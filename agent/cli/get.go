@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sluice-io/sluice/agent/rpc"
-	"github.com/sluice-io/sluice/policy"
 )
 
 func (c *command) get() *cobra.Command {
@@ -73,11 +72,18 @@ func (c *command) getPolicies(cmd *cobra.Command) error {
 func printPolicies(w io.Writer, policies []rpc.PolicyStatus) error {
 	t := table{{"KIND", "NAMESPACE", "NAME", "STATE", "RULES", "REASON"}}
 	for _, p := range policies {
-		var rules []string
-		for _, r := range p.Rules {
-			rules = append(rules, fmt.Sprintf("%d:%s", r.Index, r.Outcome))
+		var rules, reasons []string
+		if p.Reason != "" {
+			reasons = append(reasons, p.Reason)
 		}
-		t.add(p.Kind, p.Namespace, p.Name, p.State, strings.Join(rules, " "), p.Reason)
+		for _, r := range p.Rules {
+			name := fmt.Sprintf("%s%s[%d]", r.Direction, r.Section, r.Index)
+			rules = append(rules, name+":"+r.Outcome)
+			if r.Note != "" {
+				reasons = append(reasons, name+": "+r.Note)
+			}
+		}
+		t.add(p.Kind, p.Namespace, p.Name, p.State, strings.Join(rules, " "), strings.Join(reasons, "; "))
 	}
 	return t.print(w)
 }
@@ -85,10 +91,8 @@ func printPolicies(w io.Writer, policies []rpc.PolicyStatus) error {
 func (c *command) getObjects(cmd *cobra.Command) error {
 	objects := []json.RawMessage{}
 	t := table{{"KIND", "NAMESPACE", "NAME"}}
-	for _, kind := range []policy.Kind{policy.KindNamespace, policy.KindNode, policy.KindPod, policy.KindService,
-		policy.KindEndpointSlice, policy.KindNetworkPolicy, policy.KindClusterNetworkPolicy,
-		policy.KindWorkloadPolicy, policy.KindClusterWorkloadPolicy} {
-		list, err := c.client().List(cmd.Context(), string(kind))
+	for _, kind := range kinds {
+		list, err := c.client().List(cmd.Context(), string(kind.name))
 		if err != nil {
 			return err
 		}
@@ -100,7 +104,7 @@ func (c *command) getObjects(cmd *cobra.Command) error {
 			if err := json.Unmarshal(o, &meta); err != nil {
 				return fmt.Errorf("read answer: %w", err)
 			}
-			t.add(string(kind), meta.Metadata.Namespace, meta.Metadata.Name)
+			t.add(string(kind.name), meta.Metadata.Namespace, meta.Metadata.Name)
 		}
 	}
 	if c.output == formatJSON {

@@ -4,6 +4,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -62,7 +63,26 @@ func queryFlags(cmd *cobra.Command, q *rpc.Query) {
 	cmd.Flags().BoolVarP(&q.Follow, "follow", "f", false, "go on with what happens, until interrupted")
 	cmd.Flags().StringVar(&q.Pod, "pod", "", "only of this pod: `NAMESPACE/NAME`")
 	cmd.Flags().StringVar(&q.Since, "since", "", "only of this last `duration`, or since an RFC 3339 time")
-	cmd.Flags().IntVar(&q.Limit, "limit", 0, "only the newest `N` of the past; 0: all")
+	cmd.Flags().Var((*count)(&q.Limit), "limit", "only the newest `N` of the past; 0: all")
+}
+
+// count is the value of --limit.
+type count int
+
+// String is the number.
+func (c *count) String() string { return strconv.Itoa(int(*c)) }
+
+// Type describes the flag's value in help.
+func (c *count) Type() string { return "number" }
+
+// Set refuses what is no number of entries.
+func (c *count) Set(s string) error {
+	n, err := strconv.Atoi(s)
+	if err != nil || n < 0 {
+		return errors.New("write a number of entries")
+	}
+	*c = count(n)
+	return nil
 }
 
 type ask[T any] func(ctx context.Context, q rpc.Query, each func(T) error, lost func(uint64)) error

@@ -50,7 +50,7 @@ What has a flag may stand there too (manifests, stateDir, ...); the flag wins.`,
 	f.StringVar(&cfg.CgroupRoot, "cgroup-root", "", "where cgroup2 is mounted (default: found in mountinfo)")
 	f.StringVar(&cfg.NodeName, "node-name", "", "name of this node (default: the host's name)")
 	f.StringVar(&file, "config", "", "`file` of further options")
-	f.StringSliceVar(&cfg.Disable, "disable", nil, "optional enforcement points to leave out, such as lsm")
+	f.StringSliceVar(&cfg.Disable, "disable", nil, disableHelp)
 	f.TextVar(&cfg.LogLevel, "log-level", slog.LevelInfo, "debug, info, warn or error")
 	f.StringVar(&cfg.LogFormat, "log-format", "text", "text or json")
 	return cmd
@@ -74,7 +74,6 @@ applied objects. Pods keep their network; nothing judges it any more. Stop the a
 	f.StringVar(&cfg.Socket, "socket", DefaultSocket, "the agent's socket")
 	f.StringVar(&cfg.BPFFS, "bpffs", DefaultBPFFS, "`folder` of the pins")
 	f.StringVar(&cfg.StateDir, "state-dir", DefaultStateDir, "`folder` of what survives a restart")
-	f.StringVar(&cfg.CgroupRoot, "cgroup-root", "", "where cgroup2 is mounted (default: found in mountinfo)")
 	return cmd
 }
 

@@ -3,6 +3,7 @@
 package datapath
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
@@ -11,6 +12,9 @@ import (
 
 	"github.com/vishvananda/netlink"
 )
+
+// ErrNoInterface says that a pod's interface is gone.
+var ErrNoInterface = errors.New("the interface is gone")
 
 // callIPTables are the switches by which bridged frames pass netfilter, of the
 // caller's network namespace.
@@ -23,6 +27,9 @@ func (d *Datapath) Undeferred(ifindex int) error {
 		return fmt.Errorf("no point after DNAT: %w", d.noNat)
 	}
 	l, err := netlink.LinkByIndex(ifindex)
+	if errors.As(err, new(netlink.LinkNotFoundError)) {
+		return ErrNoInterface
+	}
 	if err != nil {
 		return fmt.Errorf("find interface %d: %w", ifindex, err)
 	}

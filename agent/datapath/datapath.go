@@ -36,6 +36,8 @@ type Config struct {
 	Keep         bool // established connections outlive a change of rules
 	// NoNetfilter leaves the point after DNAT out.
 	NoNetfilter bool
+	// NoSockets leaves the programs out that see who uses a connected socket.
+	NoSockets bool
 	// NoScripts leaves the program out that tells scripts from their interpreters.
 	NoScripts bool
 }
@@ -49,6 +51,7 @@ type Datapath struct {
 	deferring map[uint32]uint32 // slots, and the pods in them, whose flows may be deferred
 	node      sync.Mutex
 	noNat     error              // why there is no point after DNAT; nil: there is
+	noUse     error              // why nobody sees who uses a socket; nil: it is seen
 	noScripts error              // why scripts cannot be told; nil: they can
 	sync      chan chan struct{} // asks the watcher for a round at once
 }
@@ -89,12 +92,15 @@ var errSwitchedOff = errors.New("switched off by --disable")
 // installOptional installs what a kernel may not have and a user may not want; what
 // a former agent has left of it goes.
 func (d *Datapath) installOptional(c Config) error {
-	d.noScripts, d.noNat = errSwitchedOff, errSwitchedOff
+	d.noScripts, d.noNat, d.noUse = errSwitchedOff, errSwitchedOff, errSwitchedOff
 	if !c.NoScripts {
 		d.noScripts = process.InstallScript(d.state)
 	}
 	if !c.NoNetfilter {
 		d.noNat = nat.Install(d.state, c.Flows)
+	}
+	if !c.NoSockets {
+		d.noUse = d.tryUse()
 	}
 	var errs []error
 	if d.noScripts != nil {
@@ -105,6 +111,16 @@ func (d *Datapath) installOptional(c Config) error {
 		errs = append(errs, d.deferFor(nil), nat.Remove(d.state.Dir))
 	}
 	return errors.Join(errs...)
+}
+
+// tryUse says why the programs on sends and receives cannot be loaded.
+func (d *Datapath) tryUse() error {
+	coll, err := sock.LoadUse(d.state)
+	if err != nil {
+		return err
+	}
+	coll.Close()
+	return nil
 }
 
 // State gives the maps, for registering pods.
@@ -119,6 +135,15 @@ func (d *Datapath) WatchPrivileges(on bool) error {
 		return cred.Attach(d.state)
 	}
 	return cred.Detach(d.state.Dir)
+}
+
+// WatchSockets attaches or detaches the programs on every send and receive. Where
+// the kernel has them not, or a user wants them not, it does nothing.
+func (d *Datapath) WatchSockets(on bool) error {
+	if on && d.noUse == nil {
+		return sock.AttachUse(d.state)
+	}
+	return sock.DetachUse(d.state.Dir)
 }
 
 // Uninstall removes every pin under dir, and with them what is attached, and

@@ -51,6 +51,10 @@ func Probe() []Capability {
 			Without: "such a gain is seen at the next exec only",
 			Err:     load(func() (*ebpf.Collection, error) { return cred.Load(s) }),
 		}, {
+			Name: "socket tracepoints", Switch: "sockets", Gives: "a connection that another program inherits or is passed is judged as that program's, from its first use on",
+			Without: "such a connection stays allowed",
+			Err:     load(func() (*ebpf.Collection, error) { return sock.LoadUse(s) }),
+		}, {
 			Name: "exec tracepoint", Switch: "scripts", Gives: "a process rule may name a script",
 			Without: "a script matches no process rule",
 			Err:     load(func() (*ebpf.Collection, error) { return process.LoadScript(s) }),

@@ -3,10 +3,12 @@
 package engine
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
+	"github.com/sluice-io/sluice/agent/datapath"
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/bpf/state"
 	"github.com/sluice-io/sluice/policy"
@@ -90,7 +92,7 @@ func (e *Engine) cause(f *rpc.Flow, ev *state.RawFlowEvent) {
 func undeferred(pods map[uint32]*pod) []string {
 	why := make(map[string][]string)
 	for _, p := range pods {
-		if p.undeferred != nil {
+		if p.undeferred != nil && !errors.Is(p.undeferred, datapath.ErrNoInterface) {
 			why[p.undeferred.Error()] = append(why[p.undeferred.Error()], p.key().String())
 		}
 	}

@@ -216,6 +216,11 @@ func (e *Engine) enforce(img *compile.Image) error {
 			return err
 		}
 	}
+	if len(img.Processes) > 0 {
+		if err := e.dp.WatchSockets(true); err != nil {
+			return err
+		}
+	}
 	files, containers := e.files.programs(img.Programs)
 	want := datapath.Desired{Image: img, Rules: e.assignments(img), Files: files, Containers: containers}
 	if err := e.reach(img, &want); err != nil {
@@ -223,6 +228,11 @@ func (e *Engine) enforce(img *compile.Image) error {
 	}
 	if err := e.dp.Apply(want); err != nil {
 		return err
+	}
+	if len(img.Processes) == 0 {
+		if err := e.dp.WatchSockets(false); err != nil {
+			return err
+		}
 	}
 	if !watch {
 		return e.dp.WatchPrivileges(false)

@@ -85,7 +85,7 @@ func (c *Change) Commit() error {
 		return err
 	}
 	c.store.puts = c.puts
-	c.store.view.Store(c.view)
+	c.store.publish(c.view)
 	c.end()
 	return nil
 }

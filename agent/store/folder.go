@@ -175,6 +175,9 @@ func problemsOf(file, document string, err error) []Problem {
 	if errors.As(err, &field) {
 		return []Problem{fieldProblem(file, document, field)}
 	}
+	if path, ok := errors.AsType[*fs.PathError](err); ok {
+		err = path.Err // file says where
+	}
 	return []Problem{{File: file, Document: document, Reason: err.Error()}}
 }
 

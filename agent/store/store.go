@@ -11,6 +11,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -35,6 +36,7 @@ type Config struct {
 	Manifests string        // watched folder; empty: none
 	StateDir  string        // objects that were PUT are kept below it
 	Debounce  time.Duration // quiet time after a change in the folder; 0: 20 ms
+	Log       *slog.Logger  // told of each problem once, and of its end; nil: nobody is
 }
 
 // Problem is one thing that keeps an object from being in force.
@@ -78,6 +80,9 @@ func New(cfg Config) (*Store, error) {
 		}
 		cfg.Manifests = abs
 	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
 	s := &Store{cfg: cfg}
 	for _, dir := range []string{s.objectsDir(), s.savedDir()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -94,8 +99,26 @@ func New(cfg Config) (*Store, error) {
 		s.folder = s.scan(s.folder)
 		s.save()
 	}
-	s.view.Store(s.resolve(s.puts))
+	s.publish(s.resolve(s.puts))
 	return s, nil
+}
+
+// publish makes v what readers see, and tells what has become wrong or right.
+func (s *Store) publish(v *view) {
+	var before []Problem
+	if old := s.view.Swap(v); old != nil {
+		before = old.problems
+	}
+	for _, p := range v.problems {
+		if !slices.Contains(before, p) {
+			s.cfg.Log.Warn("not in force", "problem", p.String())
+		}
+	}
+	for _, p := range before {
+		if !slices.Contains(v.problems, p) {
+			s.cfg.Log.Info("cured", "problem", p.String())
+		}
+	}
 }
 
 // Cluster returns a snapshot of the objects in force.

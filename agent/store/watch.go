@@ -80,7 +80,7 @@ func (s *Store) rescan(changed func()) bool {
 	s.folder = s.scan(s.folder)
 	s.save()
 	old, next := s.view.Load(), s.resolve(s.puts)
-	s.view.Store(next)
+	s.publish(next)
 	if !next.sameObjects(old) {
 		changed()
 	}

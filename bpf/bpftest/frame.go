@@ -3,6 +3,7 @@
 package bpftest
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -19,9 +20,15 @@ type Frame struct {
 	SrcPort, DstPort uint16 // ICMP: SrcPort is the echo identifier
 	SYN, ACK, FIN    bool
 	RST              bool
-	Reply            bool // ICMP: echo reply
+	Reply            bool             // ICMP: echo reply
+	MAC              net.HardwareAddr // source; empty: PodMAC
+	Hops             uint8            // 0: 64
+	Bare             bool             // no transport header, or one that Payload holds
 	Payload          []byte
 }
+
+// PodMAC is the source of a frame that names none.
+func PodMAC() net.HardwareAddr { return net.HardwareAddr{2, 0, 0, 0, 0, 1} }
 
 // Reverse is the frame that answers f, without its flags.
 func (f Frame) Reverse() Frame {
@@ -45,16 +52,20 @@ func (f Frame) Bytes(tb testing.TB) []byte {
 // Build builds the frame outside a test.
 func (f Frame) Build() ([]byte, error) {
 	var parts []gopacket.SerializableLayer
-	eth := &layers.Ethernet{SrcMAC: net.HardwareAddr{2, 0, 0, 0, 0, 1}, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}}
+	eth := &layers.Ethernet{SrcMAC: f.MAC, DstMAC: net.HardwareAddr{2, 0, 0, 0, 0, 2}}
+	if len(f.MAC) == 0 {
+		eth.SrcMAC = PodMAC()
+	}
+	hops := cmp.Or(f.Hops, 64)
 	var network gopacket.NetworkLayer
 	if f.Src.Is4() {
 		eth.EthernetType = layers.EthernetTypeIPv4
-		ip := &layers.IPv4{Version: 4, TTL: 64, Protocol: layers.IPProtocol(f.Protocol), SrcIP: f.Src.AsSlice(), DstIP: f.Dst.AsSlice()}
+		ip := &layers.IPv4{Version: 4, TTL: hops, Protocol: layers.IPProtocol(f.Protocol), SrcIP: f.Src.AsSlice(), DstIP: f.Dst.AsSlice()}
 		network = ip
 		parts = append(parts, eth, ip)
 	} else {
 		eth.EthernetType = layers.EthernetTypeIPv6
-		ip := &layers.IPv6{Version: 6, HopLimit: 64, NextHeader: layers.IPProtocol(f.Protocol), SrcIP: f.Src.AsSlice(), DstIP: f.Dst.AsSlice()}
+		ip := &layers.IPv6{Version: 6, HopLimit: hops, NextHeader: layers.IPProtocol(f.Protocol), SrcIP: f.Src.AsSlice(), DstIP: f.Dst.AsSlice()}
 		network = ip
 		parts = append(parts, eth, ip)
 	}
@@ -72,6 +83,9 @@ func (f Frame) Build() ([]byte, error) {
 }
 
 func (f Frame) transport(network gopacket.NetworkLayer) ([]gopacket.SerializableLayer, error) {
+	if f.Bare {
+		return nil, nil
+	}
 	switch layers.IPProtocol(f.Protocol) {
 	case layers.IPProtocolTCP:
 		tcp := &layers.TCP{

@@ -9,9 +9,8 @@
  * Fails closed where a policy isolates the direction, open elsewhere; what it
  * allows is TCX_NEXT, so that other programs on the hook keep their say.
  */
-#include "conntrack.h"
-#include "service.h"
-#include "visit.h"
+#include "decide.h"
+#include "fragment.h"
 
 static __always_inline bool opens(const struct frame *f)
 {
@@ -58,22 +57,6 @@ static __always_inline bool follow(struct flow *flow, const struct frame *f, __u
 	return true;
 }
 
-static __always_inline bool read_stamp(struct __sk_buff *skb, struct stamp *s)
-{
-	struct bpf_sock *sk = skb->sk;
-	struct stamp *found;
-
-	if (!sk)
-		return false;
-	sk = bpf_sk_fullsock(sk);
-	if (!sk)
-		return false;
-	found = bpf_sk_storage_get(&stamps, sk, 0, 0);
-	if (found)
-		*s = *found;
-	return true;
-}
-
 enum { MISS = -2 };
 
 /* The verdict that the table holds for this frame, MISS if it must be judged. */
@@ -107,15 +90,21 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 	return pass(skb, direction, slot, flow->flags);
 }
 
-/* An ICMP error passes if it speaks of a flow that passes. */
-static __always_inline bool related(const struct visit *v)
+/* An ICMP error passes if it speaks of a flow that passes. Global, for its stack. */
+__noinline int related(const struct visit *v)
 {
-	struct flow_key k = { .ifindex = v->key.ifindex, .protocol = v->frame.inner_protocol };
-	const struct frame *f = &v->frame;
+	struct flow_key k = {};
+	const struct frame *f;
 	struct flow *flow;
 
+	if (!v)
+		return 0;
+	f = &v->frame;
+	k.ifindex = v->key.ifindex;
+	k.protocol = f->inner_protocol;
+
 	if (!own(v) || !same_addr(&f->dst, &f->inner_src)) /* an error goes to the sender */
-		return false;
+		return 0;
 	if (v->direction == INGRESS) { /* the quoted frame left the pod */
 		k.pod = f->inner_src;
 		k.pod_port = f->inner_sport;
@@ -139,55 +128,6 @@ static __always_inline int odd(const struct visit *v, enum odd what, __u8 reason
 		return drop(v->rules.ruleset == RULESET_CLOSED ? REASON_CLOSED : reason);
 	count(&oddities, what);
 	return TCX_NEXT;
-}
-
-/* The address that began a flow towards the pod, if SNAT hides it behind the peer's. */
-static __always_inline bool client_of(struct __sk_buff *skb, struct addr *a)
-{
-	struct nf_conn *ct = conntrack_of(cast(bpf_cast_to_kern_ctx(skb), struct sk_buff));
-
-	if (!ct || !(ct->status & IPS_SRC_NAT))
-		return false;
-	read_addr(a, &ct->tuplehash[0].tuple.src.u3, ct->tuplehash[0].tuple.src.l3num);
-	return true;
-}
-
-/* Fills in what judging says of a flow; its direction and process are set. True if
-   the process mattered. */
-static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v, struct flow *flow)
-{
-	struct question q = {
-		.peer = v->key.peer,
-		.rules = v->rules,
-		.layers = ALL_LAYERS,
-		.protocol = v->key.protocol,
-		.direction = flow->direction,
-		.port = bpf_ntohs(flow->direction == EGRESS ? v->key.peer_port : v->key.pod_port),
-	};
-	struct answer a = {};
-
-	if (flow->direction == EGRESS && defers(v->slot, v->rules, &q.peer, q.port, q.protocol)) {
-		flow->verdict = VERDICT_ALLOWED;
-		flow->reason = REASON_NO_POLICY;
-		flow->flags |= FLOW_DEFERRED;
-		flow->rule = 0;
-		flow->cookie = v->direction == EGRESS ? bpf_get_socket_cookie(skb) : 0;
-		return true;
-	}
-	flow->flags &= ~FLOW_DEFERRED;
-	if (flow->direction == INGRESS && v->direction == INGRESS && client_of(skb, &q.peer))
-		flow->behind.addr = q.peer;
-	if (q.protocol == IPPROTO_ICMP || q.protocol == IPPROTO_ICMP6)
-		q.port = 0;
-	q.program = program_of(&flow->process.program, flow->process.known);
-	judge(&q, &a);
-	flow->verdict = a.verdict;
-	flow->reason = a.reason;
-	flow->layer = a.layer;
-	flow->rule = a.rule;
-	flow->cookie =
-	    a.by_process && v->direction == EGRESS && flow->direction == EGRESS ? bpf_get_socket_cookie(skb) : 0;
-	return a.by_process && flow->direction == EGRESS;
 }
 
 static __always_inline void begin(const struct visit *v, struct flow *flow)
@@ -248,14 +188,15 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 	bool by_process;
 	__u8 flags;
 
+	if (v->direction == INGRESS && was->judged.ruleset == RULESET_STALE)
+		return TCX_NEXT; /* another program has the socket: the pod's next frame tells */
 	*flow = *was;
 	flow->judged = v->rules;
 	if ((was->reason == REASON_EXEMPT && was->direction == INGRESS) || (keeps() && was->state == FLOW_OPEN)) {
 		put_flow(&v->key, flow);
 		return pass(skb, v->direction, v->slot, flow->flags);
 	}
-	if (v->direction == EGRESS && flow->direction == EGRESS &&
-	    (!was->cookie || was->cookie != bpf_get_socket_cookie(skb))) {
+	if (v->direction == EGRESS && (skb->sk || flow->direction == EGRESS)) {
 		__builtin_memset(&flow->process, 0, sizeof(flow->process));
 		read_stamp(skb, &flow->process); /* who sends now, not who began */
 	}
@@ -356,6 +297,7 @@ __noinline int visit(struct __sk_buff *skb, struct visit *v)
 		return drop(REASON_CLOSED);
 	v->slot = d->slot;
 	v->own_mac = d->mac;
+	v->nsid = d->nsid;
 	r = bpf_map_lookup_elem(&rules, &v->slot);
 	if (!r)
 		return drop(REASON_CLOSED);

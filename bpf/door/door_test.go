@@ -4,6 +4,7 @@ package door
 
 import (
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 	"unsafe"
@@ -22,6 +23,7 @@ const (
 
 	restricted = 20 // rule set: egress and ingress isolated, class 7 may on port 80/TCP and all of 53/UDP
 	locked     = 21 // rule set: isolated both ways, nothing allowed
+	same       = 23 // as restricted
 	friend     = 7  // peer class
 	rule       = 30
 )
@@ -53,7 +55,7 @@ func newFixture(tb testing.TB, c Config) *fixture {
 	tb.Cleanup(coll.Close)
 	must(tb, Start(coll))
 	f := &fixture{TB: tb, s: s, in: coll.Programs[progIn], out: coll.Programs[progOut]}
-	f.pod = state.Pod{IfIndex: 1, Cookie: 99, Addrs: []netip.Addr{pod4, pod6}}
+	f.pod = state.Pod{IfIndex: 1, Cookie: 99, MAC: bpftest.PodMAC(), Addrs: []netip.Addr{pod4, pod6}}
 	must(tb, s.Register(&f.pod))
 	both := state.RawRuleset{Active: [8]uint8{1: 1, 5: 1}}
 	must(tb, s.Rulesets.Put(uint32(restricted), both))
@@ -74,12 +76,28 @@ func (f *fixture) use(ruleset uint32) {
 	must(f, f.s.Rules.Put(f.pod.Slot, state.RawAssignment{Pod: f.pod.ID, Ruleset: ruleset}))
 }
 
-func (f *fixture) leave(frame bpftest.Frame) bool { return f.run(f.out, frame) }
-func (f *fixture) enter(frame bpftest.Frame) bool { return f.run(f.in, frame) }
+func (f *fixture) leave(frame bpftest.Frame) bool { return f.leaves(frame.Bytes(f)) }
+func (f *fixture) enter(frame bpftest.Frame) bool { return f.enters(frame.Bytes(f)) }
 
-func (f *fixture) run(p *ebpf.Program, frame bpftest.Frame) bool {
+// leaves and enters take a frame as it stands on the wire.
+func (f *fixture) leaves(b []byte) bool { return bpftest.Run(f, f.out, b, false) == bpftest.Next }
+func (f *fixture) enters(b []byte) bool { return bpftest.Run(f, f.in, b, false) == bpftest.Next }
+
+// grantAll lets the friends use every protocol under the restricted rules.
+func (f *fixture) grantAll() {
 	f.Helper()
-	return bpftest.Run(f, p, frame.Bytes(f), false) == bpftest.Next
+	must(f, f.s.Ports.Put(state.RawPortKey{Set: 40}, state.RawGrant{Rule: rule}))
+}
+
+// useEqual switches to a rule set that says the same as the restricted one.
+func (f *fixture) useEqual() {
+	f.Helper()
+	must(f, f.s.Rulesets.Put(uint32(same), state.RawRuleset{Active: [8]uint8{1: 1, 5: 1}}))
+	for dir := range uint8(2) {
+		must(f, f.s.Edges.Put(state.RawEdge{Ruleset: same, Class: friend, Direction: dir, Layer: state.LayerNetwork},
+			state.RawPortSet{Id: 40, Lengths: 1 << 16}))
+	}
+	f.use(same)
 }
 
 func (f *fixture) want(what string, passed, want bool) {
@@ -91,20 +109,19 @@ func (f *fixture) want(what string, passed, want bool) {
 
 func (f *fixture) drops(reason string) uint64 {
 	f.Helper()
-	for i, name := range state.Reasons() {
-		if name != reason {
-			continue
-		}
-		var per []uint64
-		must(f, f.s.Drops.Lookup(uint32(i), &per))
-		var n uint64
-		for _, v := range per {
-			n += v
-		}
-		return n
+	return f.count(f.s.Drops, state.Reasons(), reason)
+}
+
+// count reads the counter called name.
+func (f *fixture) count(m *ebpf.Map, names []string, name string) uint64 {
+	f.Helper()
+	var per []uint64
+	must(f, m.Lookup(uint32(slices.Index(names, name)), &per))
+	var n uint64
+	for _, v := range per {
+		n += v
 	}
-	f.Fatalf("no reason %s", reason)
-	return 0
+	return n
 }
 
 func must(tb testing.TB, err error) {

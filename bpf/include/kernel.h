@@ -227,6 +227,25 @@ struct file {
 	struct callback_head f_task_work;
 };
 
+struct in6_addr_ {
+	__u8 b[16];
+};
+
+struct sock_common {
+	__be32 skc_daddr;
+	__be32 skc_rcv_saddr;
+	__be16 skc_dport;
+	__u16 skc_num;
+	unsigned short skc_family;
+	struct in6_addr_ skc_v6_daddr;
+	struct in6_addr_ skc_v6_rcv_saddr;
+};
+
+struct sock {
+	struct sock_common __sk_common;
+	__u16 sk_protocol;
+};
+
 /* Network: what netfilter knows of a packet. */
 union nf_inet_addr {
 	__u32 all[4];

@@ -14,6 +14,7 @@
 
 #define RULESET_CLOSED 0
 #define RULESET_OPEN 1
+#define RULESET_STALE 0xffffffff /* of a flow: to be judged anew */
 
 enum direction { INGRESS = 0, EGRESS = 1 };
 /* In the order of their precedence. Admin and baseline are ordered, the others isolate. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * One frame at a pod's door: whose it is, whether it bears the pod's own
- * addresses, and what becomes of fragments.
+ * One frame at a pod's door: whose it is, and whether it bears the pod's own
+ * addresses.
  */
 #ifndef SLUICE_VISIT_H
 #define SLUICE_VISIT_H
@@ -23,8 +23,9 @@ struct visit {
 	struct flow_key key;
 	__u32 slot;
 	__u32 len;
+	__s32 nsid; /* of the pod's network namespace */
 	__u8 direction;
-	__u8 _pad[3];
+	__u8 _pad[7];
 };
 
 /* A frame that policy denies; while enforcement is off it passes, and is counted. */
@@ -115,64 +116,6 @@ static __always_inline bool honest_link(struct __sk_buff *skb, const struct visi
 	if (f->link_type != ND_ADVERT)
 		return true;
 	return !bpf_skb_load_bytes(skb, f->at + 8, &target, sizeof(target)) && owns(v, &target);
-}
-
-#define FRAGMENT_TTL (30 * SECOND) /* as long as the kernel keeps datagrams in pieces */
-#define TCP_HEADER 20
-
-/* The place of a frame's datagram among those of its pod. */
-static __always_inline struct fragment *place_of(const struct visit *v)
-{
-	const struct frame *f = &v->frame;
-	__u32 at = f->datagram * 0x9e3779b1 ^ f->src.w[3] ^ f->dst.w[3] * 31 ^ f->protocol;
-
-	at = v->slot * FRAGMENTS_EACH + (at >> 16) % FRAGMENTS_EACH;
-	return bpf_map_lookup_elem(&fragments, &at);
-}
-
-/* Remembers what became of a first fragment. */
-static __always_inline void note_fragment(__u32 ifindex, struct visit *v, bool passes)
-{
-	struct doorway *d = bpf_map_lookup_elem(&doors, &ifindex);
-	const struct frame *f = &v->frame;
-	struct assignment *r;
-	struct fragment *p;
-
-	if (!d)
-		return;
-	v->slot = d->slot;
-	r = bpf_map_lookup_elem(&rules, &v->slot);
-	p = place_of(v);
-	if (!r || !p)
-		return;
-	v->rules = *r;
-	bpf_spin_lock(&p->lock);
-	p->src = f->src;
-	p->dst = f->dst;
-	p->seen = v->now;
-	p->judged = v->rules;
-	p->id = f->datagram;
-	p->protocol = f->protocol;
-	p->direction = v->direction;
-	p->passes = passes;
-	bpf_spin_unlock(&p->lock);
-}
-
-/* Did the first fragment of this one's datagram pass? One unknown did not. */
-static __always_inline bool first_passed(const struct visit *v)
-{
-	const struct frame *f = &v->frame;
-	struct fragment *p = place_of(v);
-	bool passed;
-
-	if (!p || (f->protocol == IPPROTO_TCP && f->offset < TCP_HEADER)) /* RFC 3128 */
-		return false;
-	bpf_spin_lock(&p->lock);
-	passed = p->passes && p->id == f->datagram && p->protocol == f->protocol && p->direction == v->direction &&
-		 same_addr(&p->src, &f->src) && same_addr(&p->dst, &f->dst) && v->now - p->seen < FRAGMENT_TTL &&
-		 p->judged.pod == v->rules.pod && p->judged.ruleset == v->rules.ruleset;
-	bpf_spin_unlock(&p->lock);
-	return passed;
 }
 
 #endif

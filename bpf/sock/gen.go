@@ -3,3 +3,4 @@
 package sock
 
 //go:generate go tool bpf2go -target bpfel -no-global-types sock sock.bpf.c
+//go:generate go tool bpf2go -target bpfel -no-global-types use use.bpf.c

@@ -57,6 +57,8 @@ func New(ids *IDs) *Compiler {
 // third and further ones are equal to the second. Where an Image is skipped, or is
 // the first of a new process, pods whose rules changed may see false denials
 // while they are switched, and nothing worse: AnyPeer is the least that is granted.
+// Where the object at an address and the PodCIDR around it come or go in one step,
+// World may hold the address between the two changes.
 //
 // It fails on input that no reader of manifests lets pass (see validate.go) and
 // when ids are used up; what retires next is then as before.

@@ -55,6 +55,8 @@ func actions() map[string]action {
 		"nsenter-dial":       {"NETNS tcp|udp ADDR:PORT", 3, nsenterDial},
 		"pass-unconnected":   {"PATH tcp|udp ADDR:PORT", 3, passUnconnected},
 		"pass-connected":     {"PATH tcp|udp ADDR:PORT", 3, passConnected},
+		"inherit":            {"PATH tcp|udp ADDR:PORT", 3, inherit},
+		"use-fd":             {"FD", 1, useFD},
 		"receive":            {"connect|use ADDR:PORT", 2, receive},
 		"packet-send":        {"INTERFACE SOURCE:PORT ADDR:PORT", 3, packetSend},
 		"bind-over":          {"PATH ARG…", 2, bindOver},

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -90,7 +91,49 @@ func receive(args []string) error {
 			return os.NewSyscallError("connect", e)
 		}
 	}
-	return say(rawEcho(fds[0]))
+	if args[0] == "connect" {
+		return say(rawEcho(fds[0]))
+	}
+	return useSocket(fds[0])
+}
+
+// useSocket uses a socket some times: what the first use shows may pass.
+func useSocket(fd int) error {
+	for range 2 {
+		if e := rawEcho(fd); e != 0 {
+			return say(e)
+		}
+	}
+	return say(rawEcho(fd))
+}
+
+// inherit connects a socket and executes a program that goes on to use it.
+func inherit(args []string) error {
+	t, err := newTarget(args[1], args[2])
+	if err != nil {
+		return err
+	}
+	fd, err := t.socket()
+	if err != nil {
+		return err
+	}
+	still()
+	if e := rawConnect(fd, t); e != 0 {
+		return os.NewSyscallError("connect", e)
+	}
+	if _, err := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0); err != nil {
+		return os.NewSyscallError("fcntl", err)
+	}
+	return execute([]string{args[0], "use-fd", strconv.Itoa(fd)})
+}
+
+func useFD(args []string) error {
+	fd, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	still()
+	return useSocket(fd)
 }
 
 // packetSend writes a UDP datagram to the wire below the socket hooks, as a
