@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -49,7 +48,9 @@ func Run(ctx context.Context, c Config) (err error) {
 			err = errors.Join(err, fmt.Errorf("clean up: %w", clean))
 			return
 		}
-		s.ok("no namespace, link, pin, cgroup, file or process is left")
+		if s.node != nil {
+			s.ok("looked: no namespace, link, pin, cgroup, file or process is left")
+		}
 		if err == nil {
 			fmt.Fprintf(c.Out, "\nAll steps came out as told, in %.1f s.\n", time.Since(begin).Seconds())
 		}
@@ -95,31 +96,18 @@ func (s *story) set(ctx context.Context) error {
 	return err
 }
 
-// close takes everything down, also what a failed step left.
+// close takes everything down, also what a failed step left, and looks whether it is
+// gone.
 func (s *story) close() error {
-	var errs []error
-	if s.node != nil {
-		errs = append(errs, s.node.Close())
+	if s.node == nil {
+		return nil
 	}
+	left := tracesOf(s.node, s.programs)
+	errs := []error{s.node.Close()}
 	if s.programs != "" {
 		errs = append(errs, removePrograms(s.programs))
 	}
-	if s.node != nil {
-		errs = append(errs, gone(s.node.Root, s.node.CgroupRoot, s.programs))
-	}
-	return errors.Join(errs...)
-}
-
-// gone looks whether the folders that held everything are gone: the namespaces and
-// the bpf filesystem with the pins were mounted in the first of them.
-func gone(paths ...string) error {
-	var errs []error
-	for _, path := range paths {
-		if _, err := os.Stat(path); path != "" && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, fmt.Errorf("%s is still there", path))
-		}
-	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, left.gone())...)
 }
 
 // apply puts a manifest in force through the API, as `sluice apply` does.

@@ -61,14 +61,18 @@ func newFixture(tb testing.TB, c Config) *fixture {
 	must(tb, s.Rulesets.Put(uint32(restricted), both))
 	must(tb, s.Rulesets.Put(uint32(locked), both))
 	for dir := range uint8(2) {
-		must(tb, s.Edges.Put(state.RawEdge{Ruleset: restricted, Class: friend, Direction: dir, Layer: state.LayerNetwork},
-			state.RawPortSet{Id: 40, Lengths: 1 << 16}))
+		must(tb, s.Edges.Put(edge(restricted, dir), state.RawPortSet{Id: 40, Lengths: 1 << 16}))
 	}
 	must(tb, s.Ports.Put(state.RawPortKey{Set: 40, Protocol: tcp, Bits: 16, Port: 80}, state.RawGrant{Rule: rule}))
 	must(tb, s.Ports.Put(state.RawPortKey{Set: 40, Protocol: udp, Bits: 16, Port: 53}, state.RawGrant{Rule: rule}))
 	must(tb, s.Peers.Put(state.AddrKey(friend4), uint32(friend)))
 	must(tb, s.Peers.Put(state.AddrKey(friend6), uint32(friend)))
 	return f
+}
+
+// edge is where a rule set names what friends may do.
+func edge(ruleset uint32, direction uint8) state.RawEdge {
+	return state.RawEdge{Ruleset: ruleset, Class: friend, Direction: direction, Layer: state.LayerNetwork}
 }
 
 func (f *fixture) use(ruleset uint32) {
@@ -94,8 +98,7 @@ func (f *fixture) useEqual() {
 	f.Helper()
 	must(f, f.s.Rulesets.Put(uint32(same), state.RawRuleset{Active: [8]uint8{1: 1, 5: 1}}))
 	for dir := range uint8(2) {
-		must(f, f.s.Edges.Put(state.RawEdge{Ruleset: same, Class: friend, Direction: dir, Layer: state.LayerNetwork},
-			state.RawPortSet{Id: 40, Lengths: 1 << 16}))
+		must(f, f.s.Edges.Put(edge(same, dir), state.RawPortSet{Id: 40, Lengths: 1 << 16}))
 	}
 	f.use(same)
 }

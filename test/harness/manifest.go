@@ -40,8 +40,12 @@ func (p *Pod) manifest() string { return "pod-" + p.Spec.Namespace + "-" + p.Spe
 
 // writeManifest describes the pod, and waits until a running agent knows it.
 func (p *Pod) writeManifest(ctx context.Context) error {
-	b, err := json.Marshal(map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{
-		"namespace": p.Spec.Namespace, "name": p.Spec.Name, "uid": p.Spec.UID, "labels": p.Spec.Labels}})
+	pod := map[string]any{"apiVersion": "v1", "kind": "Pod", "metadata": map[string]any{
+		"namespace": p.Spec.Namespace, "name": p.Spec.Name, "uid": p.Spec.UID, "labels": p.Spec.Labels}}
+	if p.Spec.PodSpec != nil {
+		pod["spec"] = p.Spec.PodSpec
+	}
+	b, err := json.Marshal(pod)
 	if err != nil {
 		return fmt.Errorf("encode manifest: %w", err)
 	}

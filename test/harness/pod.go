@@ -35,7 +35,9 @@ type PodSpec struct {
 	// Labels, if not nil, are written to a manifest; ADD waits until a running
 	// agent has read it.
 	Labels map[string]string
-	Cgroup CgroupMode
+	// PodSpec is the manifest's spec.
+	PodSpec map[string]any
+	Cgroup  CgroupMode
 	// CgroupPath is given to the plugin as it is, in the place of a folder's name.
 	CgroupPath string
 	// Ports are hostPorts, with Config.Portmap.

@@ -103,6 +103,7 @@ func (w *world) add(spec harness.PodSpec) *harness.Pod {
 
 var apiVersions = map[string]string{
 	"NetworkPolicy": "networking.k8s.io/v1", "WorkloadPolicy": "sluice.dev/v1alpha1", "Namespace": "v1", "Service": "v1",
+	"ClusterNetworkPolicy": "policy.networking.k8s.io/v1alpha2", "ClusterWorkloadPolicy": "sluice.dev/v1alpha1", "Node": "v1",
 }
 
 func manifest(kind, namespace, name, spec string) []byte {
@@ -121,6 +122,22 @@ func (w *world) putAs(kind, name, spec string) {
 	}
 	if reply.State != "enforced" {
 		w.Fatalf("%s is %s", kind, reply.State)
+	}
+}
+
+// putCluster puts a cluster-scoped object in force.
+func (w *world) putCluster(kind, name, rest string) {
+	w.Helper()
+	body := fmt.Appendf(nil, "{apiVersion: %s, kind: %s, metadata: {name: %s}, %s}\n", apiVersions[kind], kind, name, rest)
+	if _, err := w.node.Client().Put(w.Context(), kind, "", name, body); err != nil {
+		w.Fatal(err)
+	}
+}
+
+func (w *world) removeCluster(kind, name string) {
+	w.Helper()
+	if _, err := w.node.Client().Delete(w.Context(), kind, "", name); err != nil {
+		w.Fatal(err)
 	}
 }
 
