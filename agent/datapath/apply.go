@@ -236,6 +236,7 @@ func lower(want Desired) raw {
 
 func lowerRuleSet(rs compile.RuleSet) state.RawRuleset {
 	out := state.RawRuleset{
+		Listen:         state.RawPortSet{Id: rs.Listen.ID, Lengths: rs.Listen.Lengths},
 		Privileges:     uint8(rs.Privileges),
 		PrivilegesRule: rs.PrivilegesRule,
 		Audit:          rs.Audit,

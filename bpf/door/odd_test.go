@@ -4,115 +4,143 @@ package door
 
 import (
 	"encoding/binary"
-	"net/netip"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/sluice-io/sluice/bpf/bpftest"
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
-// TestOddFrames: what cannot be judged is denied where something isolates, and
-// passes elsewhere. (A test run refuses frames shorter than an IP header.)
+// edited is a frame with some bytes changed.
+func edited(b []byte, change func(b []byte)) []byte {
+	b = slices.Clone(b)
+	change(b)
+	return b
+}
+
+// What cannot be judged is denied where something isolates, and passes and is
+// counted elsewhere. (A test run refuses frames shorter than an IP header.)
 func TestOddFrames(t *testing.T) {
-	base := syn(pod4, friend4, 1000, 80)
-	base.SYN = false
-	base6 := syn(pod6, friend6, 1000, 80)
-	edit := func(f bpftest.Frame, change func(b []byte) []byte) []byte { return change(f.Bytes(t)) }
+	ask, ask6 := syn(pod4, friend4, 1000, 80).Bytes(t), syn(pod6, friend6, 1000, 80).Bytes(t)
+	length := func(n uint16) func([]byte) {
+		return func(b []byte) { binary.BigEndian.PutUint16(b[ethLen+2:], n) }
+	}
+	length6 := func(n uint16) func([]byte) {
+		return func(b []byte) { binary.BigEndian.PutUint16(b[ethLen+4:], n) }
+	}
+	kind := func(n uint16) func([]byte) {
+		return func(b []byte) { binary.BigEndian.PutUint16(b[12:], n) }
+	}
+	f := newFixture(t, Config{})
 	for _, tc := range []struct {
-		name   string
-		frame  []byte
-		reason string
+		name        string
+		frame       []byte
+		reason, odd string
 	}{
-		{"later fragment", edit(base, func(b []byte) []byte { b[14+7] = 20; return b }), "fragment"},
-		{"truncated TCP header", edit(base, func(b []byte) []byte { binary.BigEndian.PutUint16(b[14+2:], 28); return b }), "malformed"},
-		{"IPv4 header length 4", edit(base, func(b []byte) []byte { b[14] = 0x44; return b }), "malformed"},
-		{"version 5", edit(base, func(b []byte) []byte { b[14] = 0x55; return b }), "malformed"},
-		{"unknown ethertype", edit(base, func(b []byte) []byte { b[12], b[13] = 0x88, 0xb5; return b }), "malformed"},
-		{"nine extension headers", chain(t, base6, 9), "malformed"},
+		{"later fragment", piece(ask, 1, 8, 20, false), "fragment", "fragment"},
+		{"later IPv6 fragment", piece(ask6, 1, 8, 20, false), "fragment", "fragment"},
+		{"tiny first fragment", piece(ask, 2, 0, 8, true), "malformed", "malformed"},
+		{"tiny first IPv6 fragment", piece(ask6, 2, 0, 8, true), "malformed", "malformed"},
+		{"cut TCP header", edited(ask, length(28)), "malformed", "malformed"},
+		{"cut TCP header, IPv6", edited(ask6, length6(8)), "malformed", "malformed"},
+		{"no TCP header", edited(ask, length(20)), "malformed", "malformed"},
+		{"packet shorter than its header", edited(ask, length(19)), "malformed", "malformed"},
+		{"packet longer than the frame", edited(ask, length(1000)), "malformed", "malformed"},
+		{"IPv6 packet longer than the frame", edited(ask6, length6(1000)), "malformed", "malformed"},
+		{"IPv4 header length 4", edited(ask, func(b []byte) { b[ethLen] = 0x44 }), "malformed", "malformed"},
+		{"version 5", edited(ask, func(b []byte) { b[ethLen] = 0x55 }), "malformed", "malformed"},
+		{"version 4 of IPv6", edited(ask6, func(b []byte) { b[ethLen] = 0x45 }), "malformed", "malformed"},
+		{"IPv6 under the type of IPv4", edited(ask6, kind(0x0800)), "malformed", "malformed"},
+		{"nine extensions", extend(ask6, many(9)...), "malformed", "malformed"},
+		{"unknown type", edited(ask, kind(0x88b5)), "malformed", "not-ip"},
+		{"reverse ARP", edited(ask, kind(0x8035)), "malformed", "not-ip"},
+		{"MPLS", edited(ask, kind(0x8847)), "malformed", "not-ip"},
+		{"PPPoE", edited(ask, kind(0x8864)), "malformed", "not-ip"},
+		{"802.3 length", edited(ask, kind(46)), "malformed", "not-ip"},
+		{"VLAN tag", tag(ask, 0x8100, 5), "malformed", "not-ip"},
+		{"VLAN tag, IPv6", tag(ask6, 0x8100, 5), "malformed", "not-ip"},
+		{"QinQ tags", tag(tag(ask, 0x8100, 5), 0x88a8, 6), "malformed", "not-ip"},
+		{"three tags", tag(tag(tag(ask, 0x8100, 5), 0x8100, 6), 0x88a8, 7), "malformed", "not-ip"},
 	} {
-		t.Run(tc.name, func(t *testing.T) {
-			f := newFixture(t, Config{})
-			f.use(restricted)
-			if bpftest.Run(t, f.out, tc.frame, false) != bpftest.Drop {
-				t.Error("passed where a policy isolates")
-			}
-			if f.drops(tc.reason) != 1 {
-				t.Errorf("not counted as %s", tc.reason)
-			}
-			f.use(state.RuleSetOpen)
-			if bpftest.Run(t, f.out, tc.frame, false) != bpftest.Next {
-				t.Error("dropped where nothing isolates")
-			}
-		})
-	}
-}
-
-// chain puts n destination-options headers before the transport header.
-func chain(t *testing.T, f bpftest.Frame, n int) []byte {
-	t.Helper()
-	b := f.Bytes(t)
-	next := b[14+6]
-	out := append([]byte{}, b[:14+40]...)
-	out[14+6] = 60
-	for i := range n {
-		h := []byte{60, 0, 1, 4, 0, 0, 0, 0}
-		if i == n-1 {
-			h[0] = next
+		f.use(restricted)
+		before := f.drops(tc.reason)
+		f.want(tc.name+", isolated", f.leaves(tc.frame), false)
+		f.want(tc.name+", isolated, in", f.enters(tc.frame), false)
+		if n := f.drops(tc.reason) - before; n != 2 {
+			t.Errorf("%s: %d drops counted as %s, want 2", tc.name, n, tc.reason)
 		}
-		out = append(out, h...)
+		f.use(state.RuleSetOpen)
+		before = f.count(f.s.Oddities, state.Oddities(), tc.odd)
+		f.want(tc.name+", open", f.leaves(tc.frame), true)
+		if n := f.count(f.s.Oddities, state.Oddities(), tc.odd) - before; n != 1 {
+			t.Errorf("%s: %d counted as %s, want 1", tc.name, n, tc.odd)
+		}
 	}
-	binary.BigEndian.PutUint16(out[14+4:], uint16(len(b)-14-40+8*n))
-	return append(out, b[14+40:]...)
 }
 
-func TestHeadersThatAreSkipped(t *testing.T) {
+// Bytes behind the end of the packet are no part of it.
+func TestPadding(t *testing.T) {
 	f := newFixture(t, Config{})
 	f.use(restricted)
-	if bpftest.Run(t, f.out, chain(t, syn(pod6, friend6, 1000, 80), 3), false) != bpftest.Next {
-		t.Error("IPv6 extension headers hide an allowed port")
-	}
-	if bpftest.Run(t, f.out, chain(t, syn(pod6, friend6, 1000, 81), 3), false) != bpftest.Drop {
-		t.Error("IPv6 extension headers hide a denied port")
-	}
-	for port, want := range map[uint16]uint32{80: bpftest.Next, 81: bpftest.Drop} {
-		b := syn(pod4, friend4, 1001, port).Bytes(t)
-		options := append(append([]byte{}, b[:14+20]...), 1, 1, 1, 0)
-		options[14] = 0x46
-		binary.BigEndian.PutUint16(options[14+2:], 44)
-		options = append(options, b[14+20:14+40]...)
-		if got := bpftest.Run(t, f.out, options, false); got != want {
-			t.Errorf("IPv4 options, port %d: %d, want %d", port, int32(got), int32(want))
-		}
-	}
+	pad := make([]byte, 30)
+	f.want("padded", f.leaves(append(syn(pod4, friend4, 1000, 80).Bytes(t), pad...)), true)
+	f.want("padded, IPv6", f.leaves(append(syn(pod6, friend6, 1000, 80).Bytes(t), pad...)), true)
 }
 
-// The peer's TCP tries again for long; by then its frames must not open the flow.
-func TestCutConnectionStaysCut(t *testing.T) {
-	f := newFixture(t, Config{DeniedFor: 10 * time.Millisecond})
+// A direction that no policy isolates is open, though the other is not.
+func TestOddFramesByDirection(t *testing.T) {
+	f := newFixture(t, Config{})
 	must(t, f.s.Rulesets.Put(uint32(22), state.RawRuleset{Active: [8]uint8{5: 1}})) // egress alone
-	f.use(restricted)
-	ask := syn(pod4, friend4, 1000, 80)
-	f.want("question", f.leave(ask), true)
-	f.want("answer", f.enter(ask.Reverse()), true)
 	f.use(22)
-	ask.SYN = false
-	f.want("question after the change", f.leave(ask), false)
-	for end := time.Now().Add(100 * time.Millisecond); time.Now().Before(end); {
-		if f.enter(ask.Reverse()) {
-			t.Fatal("the cut connection came back")
-		}
-	}
-	f.want("question once more", f.leave(ask), false)
+	b := syn(friend4, pod4, 1000, 80).Bytes(t)
+	f.want("in", f.enters(piece(b, 1, 8, 20, false)), true)
+	f.want("out", f.leaves(piece(syn(pod4, friend4, 1000, 80).Bytes(t), 1, 8, 20, false)), false)
 }
 
-// A pod that nothing isolates loses nothing to its quotas.
-func TestFullQuotaHurtsNoOpenPod(t *testing.T) {
-	f := newFixture(t, Config{HalfOpen: 8, Open: 8})
-	f.use(state.RuleSetOpen)
-	for port := range uint16(50) {
-		ask := bpftest.Frame{Src: stranger, Dst: pod4, Protocol: udp, SrcPort: 2000 + port, DstPort: 53}
-		f.want("question", f.enter(ask), true)
-		f.want("answer", f.leave(ask.Reverse()), true)
+// A protocol without ports is allowed by rules without ports alone.
+func TestProtocolsWithoutPorts(t *testing.T) {
+	f := newFixture(t, Config{})
+	protocols := []uint8{0, 2, 4, 41, 47, 50, 51, 59, 89, 103, 136, 200, 253, 255}
+	f.use(restricted)
+	send := func(fam int, protocol uint8) bpftest.Frame {
+		trap := []byte{0, 80, 0, 80, 0, 53, 0, 53}
+		return bpftest.Frame{Src: families[fam].pod, Dst: families[fam].friend, Protocol: protocol, Bare: true, Payload: trap}
+	}
+	for fam := range families {
+		for _, protocol := range protocols {
+			if fam == 1 && (protocol == 0 || protocol == 51) {
+				continue // extensions
+			}
+			f.use(restricted)
+			f.want("rules with ports", f.leave(send(fam, protocol)), false)
+			f.want("rules with ports, in", f.enter(bpftest.Frame{Src: send(fam, protocol).Dst, Dst: send(fam, protocol).Src, Protocol: protocol}), false)
+		}
+	}
+	f.grantAll()
+	f.useEqual()
+	for fam := range families {
+		for _, protocol := range protocols {
+			if fam == 1 && (protocol == 0 || protocol == 51) {
+				continue
+			}
+			f.want("rules without ports", f.leave(send(fam, protocol)), true)
+			back := send(fam, protocol)
+			back.Dst = families[fam].nobody
+			f.want("to a stranger", f.leave(back), false)
+		}
+	}
+}
+
+func TestSCTP(t *testing.T) {
+	f := newFixture(t, Config{})
+	must(t, f.s.Ports.Put(state.RawPortKey{Set: 40, Protocol: sctp, Bits: 16, Port: 90}, state.RawGrant{Rule: rule}))
+	f.use(restricted)
+	for _, fam := range families {
+		ask := bpftest.Frame{Src: fam.pod, Dst: fam.friend, Protocol: sctp, SrcPort: 1000, DstPort: 90}
+		f.want(fam.name+": answer before", f.enter(ask.Reverse()), false)
+		f.want(fam.name+": question", f.leave(ask), true)
+		f.want(fam.name+": answer", f.enter(ask.Reverse()), true)
+		ask.DstPort = 91
+		f.want(fam.name+": other port", f.leave(ask), false)
 	}
 }

@@ -92,6 +92,7 @@ struct port_set {
 /* A rule set's head; its edges, ports and processes have maps of their own. */
 struct ruleset {
 	struct port_set any_peer[2 * LAYERS]; /* by direction * LAYERS + layer */
+	struct port_set listen; /* ports that ingress rules keep for some programs */
 	__u8 active[2 * LAYERS]; /* layers that are asked, likewise */
 	__u8 errno_response[2]; /* by direction */
 	__u8 privileges; /* enum action */

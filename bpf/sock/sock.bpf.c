@@ -5,7 +5,7 @@
  * The socket point: knows the process. Stamps each socket with it, and gives an
  * errno where a WorkloadPolicy denies.
  *
- * Hooks, on the pod's cgroup: sock_create, post_bind4/6, connect4/6, sendmsg4/6.
+ * Hooks, on the pod's cgroup: sock_create, bind4/6, post_bind4/6, connect4/6, sendmsg4/6.
  * Open by itself: what it lets through, the pod door judges once more. Only for a
  * process that left the pod's network namespace, which the door does not see, is
  * every layer asked here.
@@ -61,7 +61,7 @@ static __always_inline bool owned(const struct addr *a, __u32 slot)
 	return owner && *owner == slot;
 }
 
-/* Reports a denial; the pod's own address and port are not known yet. */
+/* Reports a denial; the pod's own address, or the peer's, is not known yet. */
 static __always_inline void report(const struct question *q, const struct answer *a, const struct pod *p,
 				   const struct stamp *s)
 {
@@ -71,18 +71,21 @@ static __always_inline void report(const struct question *q, const struct answer
 		.process = *s,
 		.slot = s->slot,
 		.layer = a->layer,
-		.direction = EGRESS,
+		.direction = q->direction,
 		.verdict = VERDICT_DENIED,
 		.reason = a->reason,
 		.state = FLOW_DENIED,
 	};
 	struct flow *was;
 
-	k.peer_port = bpf_htons(q->port);
+	if (q->direction == EGRESS)
+		k.peer_port = bpf_htons(q->port);
+	else
+		k.pod_port = bpf_htons(q->port);
 	f.seen = bpf_ktime_get_coarse_ns();
 	f.start = bpf_ktime_get_boot_ns();
 	f.ttl = ttl_of(k.protocol, FLOW_DENIED);
-	total(VERDICT_DENIED, EGRESS, a->reason);
+	total(VERDICT_DENIED, q->direction, a->reason);
 	was = bpf_map_lookup_elem(&flows, &k);
 	if (was && was->judged.ruleset == f.judged.ruleset && was->process.exec_id == s->exec_id &&
 	    !expired(was, f.seen)) {
@@ -175,6 +178,65 @@ SEC("cgroup/sendmsg6")
 int sock_sendmsg6(struct bpf_sock_addr *ctx)
 {
 	return decide6(ctx);
+}
+
+/* Is a port kept for programs that this one, s, is none of? */
+static __always_inline bool reserved(const struct ruleset *rs, const struct question *q)
+{
+	struct process_key k = { .program = q->program };
+	struct grant *g;
+
+	if (!rs->listen.id || !rs->errno_response[INGRESS])
+		return false;
+	g = grant_of(&rs->listen, q->protocol, q->port);
+	if (!g || g->rule)
+		return false;
+	k.set = g->processes;
+	return !q->program || !bpf_map_lookup_elem(&processes, &k);
+}
+
+/* Who may listen where: a port that ingress rules keep for others is refused. */
+static __always_inline int decide_bind(struct bpf_sock_addr *ctx)
+{
+	struct cgroup_pod *c = pod_of(bpf_get_current_cgroup_id());
+	struct answer a = { .reason = REASON_DEFAULT_DENY, .layer = LAYER_WORKLOAD };
+	struct question q = { .direction = INGRESS, .protocol = ctx->protocol };
+	struct assignment *r;
+	struct stamp s = {};
+	struct ruleset *rs;
+	struct pod *p;
+	__u32 id;
+
+	q.port = bpf_ntohs(ctx->user_port);
+	if (!c || !q.port)
+		return ALLOW;
+	p = bpf_map_lookup_elem(&pods, &c->slot);
+	r = bpf_map_lookup_elem(&rules, &c->slot);
+	if (!p || !r)
+		return ALLOW;
+	*(__u64 *)&q.rules = *(volatile __u64 *)r;
+	id = q.rules.ruleset;
+	rs = bpf_map_lookup_elem(&rulesets, &id);
+	if (!rs)
+		return ALLOW;
+	fill(&s, current_proc(), c->slot);
+	q.program = program_of(&s.program, s.known);
+	if (!reserved(rs, &q))
+		return ALLOW;
+	report(&q, &a, p, &s);
+	return enforcing() ? DENY : ALLOW;
+}
+
+SEC("cgroup/bind4")
+int sock_bind_to4(struct bpf_sock_addr *ctx)
+{
+	return decide_bind(ctx);
+}
+
+SEC("cgroup/bind6")
+int sock_bind_to6(struct bpf_sock_addr *ctx)
+{
+	return decide_bind(ctx);
 }
 
 static __always_inline int stamp_only(struct bpf_sock *sk)

@@ -22,6 +22,8 @@ var hooks = map[string]ebpf.AttachType{
 	sockProgSockCreate:   ebpf.AttachCGroupInetSockCreate,
 	sockProgSockBind4:    ebpf.AttachCGroupInet4PostBind,
 	sockProgSockBind6:    ebpf.AttachCGroupInet6PostBind,
+	sockProgSockBindTo4:  ebpf.AttachCGroupInet4Bind,
+	sockProgSockBindTo6:  ebpf.AttachCGroupInet6Bind,
 	sockProgSockConnect4: ebpf.AttachCGroupInet4Connect,
 	sockProgSockConnect6: ebpf.AttachCGroupInet6Connect,
 	sockProgSockSendmsg4: ebpf.AttachCGroupUDP4Sendmsg,

@@ -63,6 +63,8 @@ const (
 	sockMapTotals        = "totals"
 	sockProgSockBind4    = "sock_bind4"
 	sockProgSockBind6    = "sock_bind6"
+	sockProgSockBindTo4  = "sock_bind_to4"
+	sockProgSockBindTo6  = "sock_bind_to6"
 	sockProgSockConnect4 = "sock_connect4"
 	sockProgSockConnect6 = "sock_connect6"
 	sockProgSockCreate   = "sock_create"
@@ -116,6 +118,8 @@ type sockSpecs struct {
 type sockProgramSpecs struct {
 	SockBind4    *ebpf.ProgramSpec `ebpf:"sock_bind4"`
 	SockBind6    *ebpf.ProgramSpec `ebpf:"sock_bind6"`
+	SockBindTo4  *ebpf.ProgramSpec `ebpf:"sock_bind_to4"`
+	SockBindTo6  *ebpf.ProgramSpec `ebpf:"sock_bind_to6"`
 	SockConnect4 *ebpf.ProgramSpec `ebpf:"sock_connect4"`
 	SockConnect6 *ebpf.ProgramSpec `ebpf:"sock_connect6"`
 	SockCreate   *ebpf.ProgramSpec `ebpf:"sock_create"`
@@ -313,6 +317,8 @@ type sockVariables struct {
 type sockPrograms struct {
 	SockBind4    *ebpf.Program `ebpf:"sock_bind4"`
 	SockBind6    *ebpf.Program `ebpf:"sock_bind6"`
+	SockBindTo4  *ebpf.Program `ebpf:"sock_bind_to4"`
+	SockBindTo6  *ebpf.Program `ebpf:"sock_bind_to6"`
 	SockConnect4 *ebpf.Program `ebpf:"sock_connect4"`
 	SockConnect6 *ebpf.Program `ebpf:"sock_connect6"`
 	SockCreate   *ebpf.Program `ebpf:"sock_create"`
@@ -324,6 +330,8 @@ func (p *sockPrograms) Close() error {
 	return _SockClose(
 		p.SockBind4,
 		p.SockBind6,
+		p.SockBindTo4,
+		p.SockBindTo6,
 		p.SockConnect4,
 		p.SockConnect6,
 		p.SockCreate,

@@ -295,6 +295,7 @@ type RawProgram struct {
 type RawRuleset struct {
 	_              structs.HostLayout
 	AnyPeer        [8]RawPortSet
+	Listen         RawPortSet
 	Active         [8]uint8
 	ErrnoResponse  [2]uint8
 	Privileges     uint8

@@ -68,6 +68,7 @@ func (b builder) tablesOf(s *ruleSet) *tables {
 			b.out.set.AnyPeer[d][l] = b.edges(at, rules)
 		}
 	}
+	b.out.set.Listen = b.listen(s.rules[policy.Ingress][WorkloadPolicies])
 	return b.out
 }
 
@@ -143,6 +144,25 @@ func (b builder) edges(at Edge, rules []*rule) PortSet {
 		}
 	}
 	return anySet
+}
+
+// listen is the port set of all rules, whatever their peers; zero if none of them
+// names processes.
+func (b builder) listen(rules []*rule) PortSet {
+	var terms []term
+	var all []int
+	reserves := false
+	for _, r := range rules {
+		reserves = reserves || len(r.processes) > 0
+		for _, g := range r.grants() {
+			all = append(all, len(terms))
+			terms = append(terms, term{r, g.ports})
+		}
+	}
+	if !reserves {
+		return PortSet{}
+	}
+	return b.portSet(terms, all)
 }
 
 // grant is what a rule grants to some entries.

@@ -102,6 +102,9 @@ type RuleSet struct {
 	Active  [2][Layers]bool
 	AnyPeer [2][Layers]PortSet // of the rules without peers
 	Errno   [2]bool            // a denial by WorkloadPolicies is EPERM at the socket
+	// Listen is what the WorkloadPolicies' ingress rules grant to any peer, if one of
+	// them names processes: who binds to a port that it reserves for others is refused.
+	Listen PortSet
 	// Audit is the rule set by which a flow that is allowed is judged a second
 	// time, as if the Audit policies were enforced; 0: none isolates the pod.
 	Audit uint32

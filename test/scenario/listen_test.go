@@ -47,6 +47,8 @@ func TestProcessListens(t *testing.T) {
 			w.flow(server, "a denied flow", func(f *rpc.Flow) bool {
 				return f.Direction == "ingress" && f.Verdict == "denied" && len(f.DeniedBy) == 1 && f.DeniedBy[0] == "WorkloadPolicy/shop/listen"
 			})
+			w.expectOf(eperm, server, bad, "serve", "tcp", "[::]:8088")
+			w.expectOf(ok, server, bad, "dial", "tcp", at(server.IPv4(), 80), "--from-port", "0")
 			w.kill9()
 			reach("without an agent", ok, silence)
 		})
