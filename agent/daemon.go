@@ -47,8 +47,9 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 		return err
 	}
 	dp, err := datapath.Open(datapath.Config{
-		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c), NoScripts: slices.Contains(c.Disable, "scripts"),
-		NoSockets: slices.Contains(c.Disable, "sockets"), NoNetfilter: slices.Contains(c.Disable, "netfilter"),
+		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c),
+		AntiSpoofing: antiSpoofing[c.AntiSpoofing], Keep: c.EstablishedConnections == "Keep",
+		NoScripts: slices.Contains(c.Disable, "scripts"), NoSockets: slices.Contains(c.Disable, "sockets"), NoNetfilter: slices.Contains(c.Disable, "netfilter"),
 	})
 	if err != nil {
 		return err
@@ -145,6 +146,11 @@ func sizes(c cli.AgentConfig) state.Sizes {
 		Addresses: c.Maps.Addresses, Prefixes: c.Maps.Prefixes, Edges: c.Maps.Edges, Ports: c.Maps.Ports,
 		Processes: c.Maps.Processes, Flows: c.Maps.Flows,
 	}
+}
+
+// antiSpoofing are the modes by their names in the configuration.
+var antiSpoofing = map[string]datapath.AntiSpoofing{
+	"": datapath.SpoofEnforce, "Enforce": datapath.SpoofEnforce, "Audit": datapath.SpoofAudit, "Off": datapath.SpoofOff,
 }
 
 func flows(c cli.AgentConfig) door.Config {

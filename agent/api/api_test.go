@@ -36,6 +36,7 @@ type fake struct {
 	flows    []rpc.Flow
 	status   rpc.Status
 	ready    bool
+	off      time.Duration
 }
 
 func (f *fake) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, error) {
@@ -50,6 +51,13 @@ func (f *fake) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, error)
 	f.applied = append(f.applied, c)
 	return rpc.PutReply{Revision: uint64(len(f.applied)), State: "enforced", Pods: 2}, nil
 }
+
+func (f *fake) Spare(span time.Duration) error {
+	f.off = span
+	return nil
+}
+
+func (f *fake) Spared() (time.Duration, error) { return f.off, nil }
 
 func (f *fake) Attach(_ context.Context, a rpc.Attachment) (rpc.AttachReply, error) {
 	return rpc.AttachReply{State: "enforced"}, f.err

@@ -51,6 +51,10 @@ type Backend interface {
 	Flows() []rpc.Flow
 	// Status returns everything but what the Store knows.
 	Status() rpc.Status
+	// Spare lets everything through for a time; 0 ends that.
+	Spare(span time.Duration) error
+	// Spared is how long that still lasts.
+	Spared() (time.Duration, error)
 	// Ready is true once every pod found at the start was realised.
 	Ready() bool
 }
@@ -135,6 +139,7 @@ func (s *Server) routes() http.Handler {
 		"/v1/flows":                             {"GET": s.flows},
 		"/v1/events":                            {"GET": s.events},
 		"/v1/status":                            {"GET": s.status},
+		"/v1/enforcement":                       {"GET": s.getEnforcement, "PUT": s.putEnforcement},
 		"/v1/cni/attach":                        {"POST": s.attach},
 		"/v1/cni/detach":                        {"POST": s.detach},
 		"/healthz":                              {"GET": s.healthz},

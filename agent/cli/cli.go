@@ -142,7 +142,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 object refused, with nothing changed by
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
 	}
 	root.AddCommand(c.agent(), c.apply(), c.delete(), c.get(), c.flows(), c.events(), c.status(),
-		c.doctor(), c.uninstall(), c.demo(), c.completion(), c.version())
+		c.doctor(), c.enforce(), c.uninstall(), c.demo(), c.completion(), c.version())
 	root.CompletionOptions.DisableDefaultCmd = true // completion has examples and exit codes
 	return root
 }

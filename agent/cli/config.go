@@ -35,6 +35,10 @@ type AgentConfig struct {
 	LogFormat  string     `json:"logFormat"` // text or json
 	Version    string     `json:"-"`
 
+	// AntiSpoofing is Enforce, Audit or Off; EstablishedConnections Recheck or Keep.
+	AntiSpoofing           string `json:"antiSpoofing"`
+	EstablishedConnections string `json:"establishedConnections"`
+
 	Maps       MapSizes   `json:"maps"`
 	FlowQuotas FlowQuotas `json:"flowQuotas"`
 	Timeouts   Timeouts   `json:"timeouts"`
@@ -143,6 +147,17 @@ func (cfg *AgentConfig) validate() error {
 	}
 	if err := checkDisable(cfg.Disable); err != nil {
 		errs = append(errs, err)
+	}
+	for field, enum := range map[string]struct {
+		value   string
+		allowed []string
+	}{
+		"antiSpoofing":           {cfg.AntiSpoofing, []string{"Enforce", "Audit", "Off"}},
+		"establishedConnections": {cfg.EstablishedConnections, []string{"Recheck", "Keep"}},
+	} {
+		if enum.value != "" && !slices.Contains(enum.allowed, enum.value) {
+			errs = append(errs, fmt.Errorf("%s: %q: write %s", field, enum.value, strings.Join(enum.allowed, " or ")))
+		}
 	}
 	t := &cfg.Timeouts
 	for field, value := range map[string]metav1.Duration{

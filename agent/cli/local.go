@@ -21,6 +21,8 @@ Options without a flag stand in a file:
 
   apiVersion: sluice.dev/v1alpha1
   kind: AgentConfiguration
+  antiSpoofing: Enforce              # Enforce | Audit | Off: frames that bear a foreign source
+  establishedConnections: Recheck    # Recheck | Keep: what a change of rules does to them
   maps: {flows: 131072, processes: 16384, addresses: 131072, prefixes: 65536, edges: 262144, ports: 131072}
   flowQuotas: {halfOpen: 4096, open: 32768, denied: 4096}   # of one pod
   timeouts:

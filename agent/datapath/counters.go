@@ -50,6 +50,7 @@ type Total struct {
 type Counters struct {
 	Totals   []Total
 	Drops    map[string]uint64 // frames by reason
+	Spared   map[string]uint64 // frames not dropped, for enforcement was off
 	Oddities map[string]uint64 // frames that passed without being judged
 	Lost     map[string]uint64 // events by ring
 	Full     map[string]uint64 // refused entries by what was full
@@ -60,6 +61,9 @@ func (d *Datapath) Counters() (Counters, error) {
 	var c Counters
 	var err error
 	if c.Drops, err = named(d.state.Drops, state.Reasons()); err != nil {
+		return c, err
+	}
+	if c.Spared, err = named(d.state.Spared, state.Reasons()); err != nil {
 		return c, err
 	}
 	if c.Oddities, err = named(d.state.Oddities, state.Oddities()); err != nil {

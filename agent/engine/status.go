@@ -98,7 +98,11 @@ func (e *Engine) Status() rpc.Status {
 	v := e.view.load()
 	s := rpc.Status{
 		Version: e.cfg.Version, Node: e.cfg.Node, Tier: "no-LSM", Revision: v.revision, Ready: e.Ready(),
-		Enforcement: "on", Pods: map[string]int{}, Lost: map[string]uint64{},
+		Pods: map[string]int{}, Lost: map[string]uint64{},
+	}
+	var problem string
+	if s.Enforcement, problem = e.enforcement(); problem != "" {
+		s.Problems = append(s.Problems, problem)
 	}
 	for _, p := range v.pods {
 		s.Pods[stateOf(p)]++
@@ -149,6 +153,9 @@ func (e *Engine) policies(c *policy.Cluster) []rpc.PolicyStatus {
 		}
 		out = append(out, s)
 	}
+	for _, p := range c.ClusterNetworkPolicies {
+		add(p.Ref(), false, ordered(p))
+	}
 	for _, p := range c.NetworkPolicies {
 		add(p.Ref(), false, e.rules(p.Rules, false))
 	}
@@ -159,6 +166,24 @@ func (e *Engine) policies(c *policy.Cluster) []rpc.PolicyStatus {
 			rules = append(rules, rpc.RuleStatus{Section: "escalation", Index: i, Outcome: outcomeOf(r.Action, audit)})
 		}
 		add(p.Ref(), audit, rules)
+	}
+	return out
+}
+
+// ordered describes the rules of a ClusterNetworkPolicy: only a Deny rule denies.
+func ordered(p *policy.ClusterNetworkPolicy) []rpc.RuleStatus {
+	var out []rpc.RuleStatus
+	for d, rules := range p.Rules {
+		for i, r := range rules {
+			s := rpc.RuleStatus{Direction: policy.Direction(d).String(), Index: i, Outcome: "observed"}
+			if r.Action == policy.Deny || (r.Unknown && r.Action != policy.Accept) {
+				s.Outcome = "denied"
+			}
+			if r.Unknown {
+				s.Note = "a peer has no field that is known here: the rule fails closed"
+			}
+			out = append(out, s)
+		}
 	}
 	return out
 }

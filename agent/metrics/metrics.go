@@ -22,7 +22,7 @@ type Source interface {
 // Collector is a prometheus.Collector over a Source.
 type Collector struct {
 	src                                                 Source
-	flows, drops, passed, events, lost, refused         *prometheus.Desc
+	flows, drops, spared, passed, events, lost, refused *prometheus.Desc
 	mapEntries, mapMax, mapFull, pods, policies, scrape *prometheus.Desc
 }
 
@@ -35,6 +35,7 @@ func New(src Source) *Collector {
 		src:        src,
 		flows:      desc("flows_total", "Flows judged.", "verdict", "direction", "reason"),
 		drops:      desc("drops_total", "Frames dropped.", "reason"),
+		spared:     desc("spared_total", "Frames and calls that passed because enforcement was off.", "reason"),
 		passed:     desc("unjudged_frames_total", "Frames that passed where nothing isolates, without being judged.", "kind"),
 		events:     desc("events_total", "Events by type and outcome since the agent started.", "type", "outcome"),
 		lost:       desc("events_lost_total", "Events lost for want of room.", "ring"),
@@ -51,7 +52,7 @@ func New(src Source) *Collector {
 // Describe implements prometheus.Collector.
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		c.flows, c.drops, c.passed, c.events, c.lost, c.refused,
+		c.flows, c.drops, c.spared, c.passed, c.events, c.lost, c.refused,
 		c.mapEntries, c.mapMax, c.mapFull, c.pods, c.policies, c.scrape,
 	} {
 		ch <- d
@@ -73,7 +74,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		send(c.flows, prometheus.CounterValue, t.Flows, t.Verdict, t.Direction, t.Reason)
 	}
 	for desc, values := range map[*prometheus.Desc]map[string]uint64{
-		c.drops: counters.Drops, c.passed: counters.Oddities, c.lost: counters.Lost, c.refused: counters.Full,
+		c.drops: counters.Drops, c.spared: counters.Spared, c.passed: counters.Oddities, c.lost: counters.Lost, c.refused: counters.Full,
 	} {
 		for label, n := range values {
 			send(desc, prometheus.CounterValue, n, label)

@@ -138,7 +138,7 @@ type Status struct {
 	Tier        string            `json:"tier"` // full no-LSM
 	Revision    uint64            `json:"revision"`
 	Ready       bool              `json:"ready"`
-	Enforcement string            `json:"enforcement"` // on
+	Enforcement string            `json:"enforcement"` // on, or off and for how long
 	Pods        map[string]int    `json:"pods"`
 	Policies    []PolicyStatus    `json:"policies"`
 	Maps        []MapStatus       `json:"maps"`

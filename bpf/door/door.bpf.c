@@ -200,6 +200,11 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 		__builtin_memset(&flow->process, 0, sizeof(flow->process));
 		read_stamp(skb, &flow->process); /* who sends now, not who began */
 	}
+	if (v->direction == EGRESS && !own(v) && !tolerated(v)) {
+		flow->verdict = VERDICT_DENIED;
+		flow->reason = REASON_SPOOFED;
+		return conclude(skb, v, flow, true);
+	}
 	by_process = decide(skb, v, flow);
 	if (flow->verdict == VERDICT_DENIED) {
 		flow->reason = REASON_RECHECK;

@@ -46,6 +46,12 @@ func newFixture(tb testing.TB, c Config) *fixture {
 	bpftest.Netns(tb)
 	s, err := state.New()
 	must(tb, err)
+	return fixtureOn(tb, s, c)
+}
+
+// fixtureOn closes s with the test.
+func fixtureOn(tb testing.TB, s *state.State, c Config) *fixture {
+	tb.Helper()
 	tb.Cleanup(func() { s.Close() })
 	coll, err := Load(s, c)
 	must(tb, err)

@@ -40,7 +40,8 @@ func TestAnsweredFlowsLeaveTheHalfOpenQuota(t *testing.T) {
 	for port := range uint16(20) {
 		ask := syn(pod4, friend4, 1000+port, 80)
 		f.want("question", f.leave(ask), true)
-		f.want("answer", f.enter(ask.Reverse()), true)
+		f.want("answer", f.enter(segment(ask.Reverse(), synAnswer)), true)
+		f.want("ACK", f.leave(segment(ask, nil)), true)
 	}
 }
 
@@ -173,4 +174,34 @@ func TestDenialIsNotForEver(t *testing.T) {
 			t.Fatal("still denied")
 		}
 	}
+}
+
+// A full table ends nothing: what it holds goes on, what is new is denied where a
+// policy isolates, and passes elsewhere, untracked.
+func TestFullTable(t *testing.T) {
+	bpftest.Netns(t)
+	s, err := state.Create(bpftest.Dir(t), state.Sizes{Pods: 4, Flows: 64})
+	must(t, err)
+	f := fixtureOn(t, s, Config{})
+	f.use(restricted)
+	first := syn(pod4, friend4, 999, 80)
+	f.shake(first)
+	passed := 0
+	for port := range uint16(200) {
+		if f.leave(syn(pod4, friend4, 1000+port, 80)) {
+			passed++
+		}
+	}
+	if passed != 63 || f.drops("table-full") != 137 || f.count(f.s.Full, state.Fulls(), "flows") < 137 {
+		t.Errorf("%d of 200 SYNs passed, %d drops; want 63 and 137", passed, f.drops("table-full"))
+	}
+	f.want("what the table holds", f.leave(segment(first, nil)), true)
+	f.want("its answer", f.enter(segment(first.Reverse(), nil)), true)
+	f.use(state.RuleSetOpen)
+	f.want("nothing isolates", f.leave(syn(pod4, friend4, 5000, 80)), true)
+	if n := f.count(f.s.Oddities, state.Oddities(), "untracked"); n != 1 {
+		t.Errorf("%d untracked, want 1", n)
+	}
+	f.use(locked)
+	f.want("new rules hold for what the table knows", f.leave(segment(first, nil)), false)
 }

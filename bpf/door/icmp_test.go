@@ -28,13 +28,15 @@ func heads(v6 bool) int {
 func TestICMPErrors(t *testing.T) {
 	f := newFixture(t, Config{})
 	f.use(restricted)
-	for i, fam := range families {
+	port := uint16(1000)
+	for _, fam := range families {
 		v6 := fam.pod.Is6()
 		for name, kind := range kinds(v6) {
 			for _, ask := range []bpftest.Frame{
-				syn(fam.pod, fam.friend, 1000+uint16(i)*10+uint16(kind[0])*100, 80),
-				{Src: fam.pod, Dst: fam.friend, Protocol: udp, SrcPort: 1000 + uint16(kind[0])*100 + uint16(kind[1]), DstPort: 53},
+				syn(fam.pod, fam.friend, port, 80),
+				{Src: fam.pod, Dst: fam.friend, Protocol: udp, SrcPort: port, DstPort: 53},
 			} {
+				port++
 				at := fam.name + " " + name
 				about := func(of bpftest.Frame) bpftest.Frame {
 					return quoting(t, fam.nobody, fam.pod, kind[0], kind[1], of, heads(v6))

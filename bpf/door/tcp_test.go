@@ -96,6 +96,21 @@ func TestReverseSYN(t *testing.T) {
 	}
 }
 
+// A probe of the node opens no way back to it for a pod that is closed.
+func TestProbeOpensNoWayBack(t *testing.T) {
+	f := newFixture(t, Config{})
+	for _, fam := range families {
+		probe := syn(fam.nobody, fam.pod, 3000, 80)
+		fromNode := func(b bpftest.Frame) bool { return bpftest.Run(t, f.in, b.Bytes(t), true) == bpftest.Next }
+		f.want(fam.name+": probe", fromNode(probe), true)
+		f.want(fam.name+": answer", f.leave(segment(probe.Reverse(), synAnswer)), true)
+		f.want(fam.name+": ACK", fromNode(segment(probe, nil)), true)
+		f.want(fam.name+": SYN of the pod", f.leave(segment(probe.Reverse(), withSYN)), false)
+		f.want(fam.name+": from another port", f.leave(syn(fam.pod, fam.nobody, 81, 3000)), false)
+		f.want(fam.name+": the probe goes on", fromNode(segment(probe, withFIN)), true)
+	}
+}
+
 func TestReverseSYNAfterAChange(t *testing.T) {
 	defect(t, "the first frame after a change of rules is judged in the flow's direction, even a SYN of the other end")
 	f := newFixture(t, Config{})

@@ -4,6 +4,7 @@ package compile
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 
 	"github.com/sluice-io/sluice/policy"
@@ -18,6 +19,9 @@ type ruleSet struct {
 	errno   [2]bool
 	audit   *ruleSet // the same with Audit policies enforced; nil: they isolate nothing
 	entries []*entry // of all rules, those of the audit twin included, each once
+
+	// sources are a part, so that a change of them has connections judged anew.
+	sources []netip.Prefix
 
 	action     Action
 	actionRule policy.RuleRef // zero for ActionIgnore
@@ -41,12 +45,14 @@ func newRuleSet(policies []*lowered, ports []policy.ContainerPort) *ruleSet {
 			s.restrict(p, ports)
 		}
 		s.onPrivileges(p)
+		s.sources = append(s.sources, p.sources...)
 	}
+	s.sources = sortedSet(s.sources, netip.Prefix.Compare)
 	if auditIsolates {
 		twin.finish()
 		s.audit = twin
 	}
-	if s.active == [2][Layers]bool{} && s.audit == nil && s.action == ActionIgnore {
+	if s.active == [2][Layers]bool{} && s.audit == nil && s.action == ActionIgnore && len(s.sources) == 0 {
 		return nil
 	}
 	s.finish()
@@ -119,6 +125,10 @@ func (s *ruleSet) encode() encoding {
 				e = append(e, r.sum[:]...)
 			}
 		}
+	}
+	e = e.number(len(s.sources))
+	for _, p := range s.sources {
+		e = e.prefix(p)
 	}
 	e = append(e, byte(s.action)).ref(s.actionRule).flag(s.audit != nil)
 	if s.audit != nil {
