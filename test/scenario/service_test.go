@@ -3,6 +3,7 @@
 package scenario
 
 import (
+	"context"
 	"fmt"
 	"net/netip"
 	"os/exec"
@@ -166,6 +167,54 @@ func TestServiceDetours(t *testing.T) {
 			s.expect(silence, s.bad, "dial", "tcp", at(gateway, 30080))
 		})
 	}
+}
+
+// TestServiceOfNode has a Service whose backend is a program of the node itself.
+func TestServiceOfNode(t *testing.T) {
+	for topology, cfg := range topologies {
+		t.Run(topology, func(t *testing.T) {
+			t.Parallel()
+			s := newServices(t, cfg, false)
+			gateway := s.gateway()
+			server := s.node.Command(context.WithoutCancel(t.Context()), built.probe, "serve", "tcp", at(gateway, 80))
+			lines := s.begin(server)
+			t.Cleanup(func() {
+				server.Process.Kill()
+				server.Wait()
+			})
+			if line := <-lines; line != "ready" {
+				t.Fatalf("server did not start: %q", line)
+			}
+			s.leads("tcp", netip.AddrPortFrom(clusterIP4, 8000), gateway, false)
+			s.put("NetworkPolicy", toGood)
+			s.expect(silence, s.client, "dial", "tcp", at(clusterIP4, 8000))
+			s.put("NetworkPolicy", fmt.Sprintf(`{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress],
+				egress: [{to: [{ipBlock: {cidr: %s/32}}], ports: [{port: 80}]}]}`, gateway))
+			s.expect(ok, s.client, "dial", "tcp", at(clusterIP4, 8000))
+		})
+	}
+}
+
+// TestHostPort reaches a pod by a port of the node, through the portmap plugin.
+func TestHostPort(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, harness.Config{Portmap: true})
+	client := w.pod("client")
+	server := w.add(harness.PodSpec{Namespace: "shop", Name: "server", Labels: map[string]string{"app": "server"},
+		Ports: []harness.PortMapping{{HostPort: 8080, ContainerPort: 80, Protocol: "tcp"}}})
+	w.serve(server, "tcp", 80)
+	s := &services{world: w, client: client}
+	dial := []string{"dial", "tcp", at(s.gateway(), 8080)}
+	w.expect(ok, client, dial...)
+	w.put("NetworkPolicy", `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress],
+		egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0, except: [`+server.IPv4().String()+`/32]}}]}]}`)
+	w.expect(silence, client, dial...) // the address of the node is allowed, the pod behind it is not
+	w.put("NetworkPolicy", `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress], egress: [{to: [{ipBlock: {cidr: 0.0.0.0/0}}]}]}`)
+	w.expect(ok, client, dial...)
+	w.put("NetworkPolicy", `{podSelector: {matchLabels: {app: server}}, ingress: [{from: [{podSelector: {matchLabels: {app: other}}}]}]}`)
+	w.expect(silence, client, dial...)
+	w.put("NetworkPolicy", `{podSelector: {matchLabels: {app: server}}, ingress: [{from: [{podSelector: {matchLabels: {app: client}}}]}]}`)
+	w.expect(ok, client, dial...)
 }
 
 // gateway is the node's own address towards the pods.
