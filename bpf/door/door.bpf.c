@@ -52,9 +52,23 @@ static __always_inline bool follow(struct flow *flow, const struct frame *f, __u
 		if (f->tcp_flags & TCP_RST || (flow->flags & fin) == fin)
 			return move_flow(flow, f->protocol, FLOW_CLOSING);
 	}
-	if (answer && flow->state == FLOW_HALF)
-		return move_flow(flow, f->protocol, FLOW_OPEN);
+	if (flow->state != FLOW_HALF)
+		return true;
+	if (f->protocol != IPPROTO_TCP)
+		return !answer || move_flow(flow, f->protocol, FLOW_OPEN);
+	if (answer)
+		flow->flags |= FLOW_ANSWERED;
+	else if (flow->flags & FLOW_ANSWERED && (f->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_ACK)
+		return move_flow(flow, f->protocol, FLOW_OPEN); /* both ends are there */
 	return true;
+}
+
+/* Does the frame begin a connection of its own? Two ends may open one at a time. */
+static __always_inline bool anew(const struct flow *flow, const struct frame *f, __u8 direction)
+{
+	if (!opens(f))
+		return false;
+	return flow->state != FLOW_HALF || (direction != flow->direction && flow->flags & FLOW_ANSWERED);
 }
 
 enum { MISS = -2 };
@@ -75,11 +89,13 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 	if (flow->verdict == VERDICT_DENIED) {
 		if (direction != flow->direction && (flow->reason != REASON_RECHECK || opens(f)) && enforcing())
 			return MISS;
-		account(flow, now, skb->len, direction);
+		/* A denial is asked for again in time, a connection that was cut is not. */
+		account(flow, flow->reason == REASON_RECHECK ? now : flow->seen, skb->len, direction);
 		return drop(flow->reason);
 	}
-	/* A connection anew, or from the other end: two ends may open one at a time. */
-	if (opens(f) && (flow->state == FLOW_CLOSING || (flow->state == FLOW_OPEN && direction != flow->direction)))
+	if (anew(flow, f, direction))
+		return MISS;
+	if (direction == EGRESS && flow->flags & FLOW_FOREIGN && !still_tolerated(flow->judged.pod, &f->src))
 		return MISS;
 	follow(flow, f, direction); /* where the quota is full it stays half open */
 	lengthen(flow, f->protocol);
@@ -239,17 +255,23 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 	__builtin_memset(flow, 0, sizeof(*flow));
 	if (was && (expired(was, v->now) || was->judged.pod != v->rules.pod))
 		was = 0;
-	if (was && was->verdict != VERDICT_DENIED && !(opens(&v->frame) && was->state == FLOW_CLOSING)) {
+	if (was && was->verdict != VERDICT_DENIED && anew(was, &v->frame, v->direction)) {
+		keep = was->state == FLOW_CLOSING; /* if it is denied, what stands goes on */
+	} else if (was && was->verdict != VERDICT_DENIED) {
 		if (was->judged.ruleset != v->rules.ruleset)
 			return recheck(skb, v, was, flow);
 		/* Another socket speaks under this flow's name; the later point is told. */
 		keep = was->flags & FLOW_DEFERRED;
 	}
 	begin(v, flow);
-	if (!own(v) && !tolerated(v)) {
+	if (!own(v)) {
 		flow->verdict = VERDICT_DENIED;
 		flow->reason = REASON_SPOOFED;
-		return conclude(skb, v, flow, keep && v->direction == EGRESS);
+		if (!tolerated(v))
+			return conclude(skb, v, flow, keep && v->direction == EGRESS);
+		flow->flags |= FLOW_FOREIGN;
+	} else if (v->direction == EGRESS && !inborn(v, &v->key.pod) && !is_nascent(v)) {
+		flow->flags |= FLOW_FOREIGN;
 	}
 	if (v->direction == EGRESS && read_stamp(skb, &flow->process))
 		flow->flags |= FLOW_NAMED;
@@ -271,13 +293,40 @@ static __always_inline int follow_first(const struct visit *v)
 	return first_passed(v) ? TCX_NEXT : odd(v, ODD_FRAGMENT, REASON_FRAGMENT);
 }
 
+/* Does a frame without ports bear foreign addresses, or hide what only a router says? */
+static __always_inline bool deceives(const struct visit *v)
+{
+	const struct frame *f = &v->frame;
+	bool read = v->key.pod.w[0] | v->key.pod.w[1] | v->key.pod.w[2] | v->key.pod.w[3];
+
+	if (f->kind != KIND_FRAGMENT && f->kind != KIND_MALFORMED)
+		return false;
+	if (f->kind == KIND_MALFORMED && v->direction == EGRESS && f->hops == 255)
+		return true;
+	return read && !own(v);
+}
+
 static __always_inline int visit_kind(struct __sk_buff *skb, struct visit *v)
 {
-	switch (v->frame.kind) {
+	const struct frame *f = &v->frame;
+	bool of_node = v->direction == INGRESS && !skb->ingress_ifindex;
+
+	if (f->kind == KIND_SPOOFED || (f->link_type == ND_LAST && v->direction == INGRESS))
+		return of_node ? TCX_NEXT : drop(REASON_SPOOFED);
+	if (v->direction == EGRESS && f->link_type && !honest_nd(skb, v) && !tolerated(v))
+		return drop(REASON_SPOOFED);
+	if (v->direction == EGRESS && f->kind == KIND_LINK && !f->link_type && !honest_arp(skb, v) && !tolerated(v))
+		return drop(REASON_SPOOFED);
+	if (deceives(v) && !tolerated(v))
+		return drop(REASON_SPOOFED);
+	if (f->tagged) {
+		if (f->kind == KIND_FLOW && !own(v) && !tolerated(v))
+			return drop(REASON_SPOOFED);
+		return odd(v, ODD_OTHER, REASON_MALFORMED);
+	}
+	switch (f->kind) {
 	case KIND_LINK:
-		return v->direction == INGRESS || honest_link(skb, v) || tolerated(v) ? TCX_NEXT : drop(REASON_SPOOFED);
-	case KIND_SPOOFED:
-		return v->direction == INGRESS && !skb->ingress_ifindex ? TCX_NEXT : drop(REASON_SPOOFED);
+		return TCX_NEXT;
 	case KIND_FRAGMENT:
 		return follow_first(v);
 	case KIND_MALFORMED:
@@ -319,7 +368,7 @@ static __always_inline int verdict_of(struct __sk_buff *skb, struct visit *v)
 	struct flow *flow;
 	int verdict;
 
-	if (v->frame.kind == KIND_FLOW) {
+	if (v->frame.kind == KIND_FLOW && !v->frame.link_type && !v->frame.tagged) {
 		set_key(&v->key, &v->frame, skb->ifindex, v->direction);
 		flow = bpf_map_lookup_elem(&flows, &v->key);
 		verdict = flow ? known(skb, flow, &v->frame, v->now, v->mac, v->direction) : MISS;
@@ -331,15 +380,21 @@ static __always_inline int verdict_of(struct __sk_buff *skb, struct visit *v)
 
 static __always_inline int door(struct __sk_buff *skb, __u8 direction)
 {
-	struct visit v = { .direction = direction, .len = skb->len };
+	__u32 zero = 0;
+	struct visit *v = bpf_map_lookup_elem(&visits, &zero);
 	int verdict;
 
-	parse_frame(skb, &v.frame);
-	v.now = bpf_ktime_get_coarse_ns();
-	v.mac = direction == EGRESS ? source_mac(skb) : 0;
-	verdict = verdict_of(skb, &v);
-	if (v.frame.more && v.frame.kind == KIND_FLOW)
-		note_fragment(skb->ifindex, &v, verdict == TCX_NEXT);
+	if (!v)
+		return drop(REASON_TABLE_FULL);
+	__builtin_memset(v, 0, sizeof(*v));
+	v->direction = direction;
+	v->len = skb->len;
+	parse_frame(skb, &v->frame);
+	v->now = bpf_ktime_get_coarse_ns();
+	v->mac = direction == EGRESS ? source_mac(skb) : 0;
+	verdict = verdict_of(skb, v);
+	if (v->frame.more && v->frame.kind == KIND_FLOW)
+		note_fragment(skb->ifindex, v, verdict == TCX_NEXT);
 	return verdict;
 }
 

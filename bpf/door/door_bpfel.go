@@ -61,6 +61,7 @@ const (
 	doorMapStamps      = "stamps"
 	doorMapThreadCreds = "thread_creds"
 	doorMapTotals      = "totals"
+	doorMapVisits      = "visits"
 	doorProgDoorIn     = "door_in"
 	doorProgDoorOut    = "door_out"
 	doorProgDoorStart  = "door_start"
@@ -164,6 +165,7 @@ type doorMapSpecs struct {
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Visits      *ebpf.MapSpec `ebpf:"visits"`
 }
 
 // doorVariableSpecs contains global variables before they are loaded into the kernel.
@@ -239,6 +241,7 @@ type doorMaps struct {
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Visits      *ebpf.Map `ebpf:"visits"`
 }
 
 func (m *doorMaps) Close() error {
@@ -288,6 +291,7 @@ func (m *doorMaps) Close() error {
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,
+		m.Visits,
 	)
 }
 

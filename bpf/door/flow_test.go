@@ -160,7 +160,6 @@ func TestUDPAnswersInTime(t *testing.T) {
 
 // A peer becomes known while the pod keeps asking: some time it must be heard.
 func TestDenialIsNotForEver(t *testing.T) {
-	defect(t, "each frame of a denied flow puts off its end: who does not stop asking stays denied")
 	f := newFixture(t, Config{DeniedFor: 100 * time.Millisecond})
 	f.use(restricted)
 	ask := bpftest.Frame{Src: pod4, Dst: stranger, Protocol: udp, SrcPort: 1000, DstPort: 53}

@@ -143,7 +143,6 @@ func TestFragmentsOfEachProtocol(t *testing.T) {
 // RFC 8200: options for the destination stand behind the fragment header, in the
 // first fragment alone; the next header of all fragments is that of the options.
 func TestFragmentsBehindOptions(t *testing.T) {
-	defect(t, "fragments are told apart by the protocol behind the options, not by that in the fragment header")
 	f := newFixture(t, Config{})
 	f.use(restricted)
 	d := long(pod6, friend6, 53).Bytes(t)
@@ -156,7 +155,6 @@ func TestFragmentsBehindOptions(t *testing.T) {
 
 // What is denied cannot push out what is allowed.
 func TestFloodOfDeniedFragments(t *testing.T) {
-	defect(t, "a denied first fragment takes the place of an allowed one")
 	f := newFixture(t, Config{})
 	f.use(restricted)
 	for _, fam := range families {
@@ -171,7 +169,6 @@ func TestFloodOfDeniedFragments(t *testing.T) {
 
 // Where nothing isolates, fragments pass unjudged, yet not under another's address.
 func TestFragmentsOfForeignAddresses(t *testing.T) {
-	defect(t, "later fragments are not checked for own addresses")
 	f := newFixture(t, Config{})
 	f.use(state.RuleSetOpen)
 	for _, fam := range families {

@@ -134,7 +134,6 @@ func (f *fixture) onlyOut() {
 
 // An echo that comes in is no answer to one that went out.
 func TestEchoUnderTheSameIdentifier(t *testing.T) {
-	defect(t, "echo and reply are not told apart in a known flow")
 	f := newFixture(t, Config{})
 	f.onlyOut()
 	for _, fam := range families {
@@ -149,7 +148,6 @@ func TestEchoUnderTheSameIdentifier(t *testing.T) {
 
 // Timestamp and its reply (RFC 792).
 func TestTimestampIsAnswered(t *testing.T) {
-	defect(t, "replies other than echo's are no answers")
 	f := newFixture(t, Config{})
 	f.onlyOut()
 	f.want("timestamp", f.leave(message(pod4, friend4, 13, 0, 64, make([]byte, 16))), true)

@@ -60,7 +60,6 @@ func TestAntiSpoofingIsTurnedOn(t *testing.T) {
 }
 
 func TestKnownFlowsWhenAntiSpoofingIsTurnedOn(t *testing.T) {
-	defect(t, "a flow from a foreign address goes on when the address is no longer allowed")
 	f := newFixture(t, Config{})
 	f.set(state.RawNode{AntiSpoofing: spoofOff})
 	f.use(restricted)
@@ -93,7 +92,6 @@ func TestKeep(t *testing.T) {
 
 // Keep is for the connection, not for the next one under its ports.
 func TestKeepIsForTheConnection(t *testing.T) {
-	defect(t, "under Keep a SYN on an open flow passes after the rules have changed")
 	f := newFixture(t, Config{})
 	f.set(state.RawNode{Keep: 1})
 	for _, fam := range families {

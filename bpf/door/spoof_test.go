@@ -118,7 +118,6 @@ func TestIPv6OfAnIPv4Pod(t *testing.T) {
 
 // RFC 4291: no packet bears an IPv4-mapped address. Here one would be taken for IPv4.
 func TestMappedAddresses(t *testing.T) {
-	defect(t, "an IPv6 header with IPv4-mapped addresses is judged as IPv4")
 	f := newFixture(t, Config{})
 	f.use(restricted)
 	f.want("out", f.leave(syn(mapped, mappedFriend, 1000, 80)), false)
@@ -139,7 +138,6 @@ func TestNoSource(t *testing.T) {
 }
 
 func TestNoSourceButForDHCP(t *testing.T) {
-	defect(t, "any frame may come from 0.0.0.0 or ::")
 	f := newFixture(t, Config{})
 	f.use(state.RuleSetOpen)
 	zero := netip.IPv4Unspecified()
@@ -177,7 +175,6 @@ func TestMulticastIsJudged(t *testing.T) {
 
 // INTERFACE.md counts the addresses of the own MAC among a pod's own.
 func TestAddressOfTheMAC(t *testing.T) {
-	defect(t, "addresses by SLAAC of the own MAC are taken for spoofed")
 	f := newFixture(t, Config{})
 	f.use(state.RuleSetOpen)
 	nobody := families[1].nobody

@@ -5,7 +5,6 @@ package door
 import (
 	"encoding/binary"
 	"net/netip"
-	"os"
 	"testing"
 
 	"github.com/sluice-io/sluice/bpf/bpftest"
@@ -29,14 +28,6 @@ var families = []struct {
 }{
 	{"IPv4", pod4, friend4, netip.MustParseAddr("10.1.0.9"), stranger, icmp},
 	{"IPv6", pod6, friend6, netip.MustParseAddr("fd00::9"), netip.MustParseAddr("2001:db8::1"), icmp6},
-}
-
-// defect skips a test that fails for a defect of the programs; DEFECTS=1 runs it.
-func defect(t *testing.T, what string) {
-	t.Helper()
-	if os.Getenv("DEFECTS") == "" {
-		t.Skip("defect: " + what)
-	}
 }
 
 func isV6(b []byte) bool { return b[12] == 0x86 && b[13] == 0xdd }

@@ -10,6 +10,7 @@
 #include <linux/ip.h>
 #include <linux/ipv6.h>
 #include <linux/in.h>
+#include "addr.h"
 #include "maps.h"
 
 #define IPPROTO_ICMP6 58
@@ -18,6 +19,8 @@
 #define ICMP_ECHOREPLY 0
 #define ICMP_DEST_UNREACH 3
 #define ICMP_ECHO 8
+#define ICMP_TIMESTAMP 13
+#define ICMP_MASK_REPLY 18 /* from ICMP_TIMESTAMP to here: requests, each followed by its reply */
 #define ICMP_TIME_EXCEEDED 11
 #define ICMP_PARAMETERPROB 12
 #define ICMP6_ECHO 128
@@ -32,13 +35,15 @@
 #define IPPROTO_SHIM6 140
 #define IPPROTO_HIP 139
 #define MF 0x2000 /* more fragments (IPv4) */
+#define VID 0xfff
+#define MAX_TAGS 2 /* within a frame, besides the one that the kernel takes out */
 
 enum kind {
 	KIND_FLOW, /* addresses, protocol and ports are known */
 	KIND_LINK, /* ARP, neighbour discovery, multicast listener reports */
 	KIND_ERROR, /* ICMP error; inner_* hold the frame it speaks of */
 	KIND_FRAGMENT, /* not the first: no ports */
-	KIND_SPOOFED, /* what only a router sends */
+	KIND_SPOOFED, /* what no pod may send: redirects, IPv4 within IPv6 addresses */
 	KIND_MALFORMED,
 	KIND_OTHER, /* neither IP nor ARP */
 };
@@ -52,11 +57,15 @@ struct frame {
 	__u8 tcp_flags;
 	__u8 kind;
 	__u8 tcp_words; /* header length in 32-bit words */
-	__u8 link_type; /* of KIND_LINK: ICMPv6 type; 0: ARP */
+	__u8 link_type; /* ICMPv6 type of neighbour discovery and the like; 0: none */
 	__u8 more; /* further fragments follow */
-	__u8 _pad;
+	__u8 hops; /* IPv6 hop limit; 0 for IPv4 */
+	__u8 tagged; /* 1: of a VLAN */
+	__u8 piece; /* protocol that the pieces of its datagram bear */
+	__u8 _pad[2];
 	__u32 datagram; /* identification, of a fragment */
 	__u32 offset; /* of a fragment, bytes */
+	__u32 payload; /* where what may be fragmented begins */
 	__u32 at; /* offset of the next header to read */
 	__u32 end; /* of the IP packet: what follows is padding */
 };
@@ -66,49 +75,31 @@ struct frame {
 #define TCP_RST 4
 #define TCP_ACK 16
 
-static __always_inline void map_v4(struct addr *a, __be32 v4)
+/*
+ * What stands for ports: of a question and its answer the identifier, on the side
+ * that asks, and the type of the question on the other; else the type alone.
+ */
+static __always_inline void icmp_ports(__u8 protocol, const __u8 *b, __be16 *sport, __be16 *dport)
 {
-	a->w[0] = 0;
-	a->w[1] = 0;
-	a->w[2] = bpf_htonl(0xffff);
-	a->w[3] = v4;
+	bool v4 = protocol == IPPROTO_ICMP, answer = false;
+	__be16 id = *(__be16 *)(b + 4);
+	__u8 ask = b[0];
+
+	if (v4 ? ask == ICMP_ECHOREPLY : ask == ICMP6_ECHOREPLY) {
+		answer = true;
+		ask = v4 ? ICMP_ECHO : ICMP6_ECHO;
+	} else if (v4 && ask >= ICMP_TIMESTAMP && ask <= ICMP_MASK_REPLY) {
+		answer = !(ask & 1);
+		ask -= answer;
+	} else if (v4 ? ask != ICMP_ECHO : ask != ICMP6_ECHO) {
+		*sport = *dport = bpf_htons(ask);
+		return;
+	}
+	*sport = answer ? bpf_htons(ask) : id;
+	*dport = answer ? id : bpf_htons(ask);
 }
 
-static __always_inline bool is_v4(const struct addr *a)
-{
-	return !a->w[0] && !a->w[1] && a->w[2] == bpf_htonl(0xffff);
-}
-
-static __always_inline bool same_addr(const struct addr *a, const struct addr *b)
-{
-	return a->w[0] == b->w[0] && a->w[1] == b->w[1] && a->w[2] == b->w[2] && a->w[3] == b->w[3];
-}
-
-static __always_inline bool is_loopback(const struct addr *a)
-{
-	if (is_v4(a))
-		return (a->w[3] & bpf_htonl(0xff000000)) == bpf_htonl(0x7f000000);
-	return !a->w[0] && !a->w[1] && !a->w[2] && a->w[3] == bpf_htonl(1);
-}
-
-static __always_inline bool is_link_local(const struct addr *a)
-{
-	return (a->w[0] & bpf_htonl(0xffc00000)) == bpf_htonl(0xfe800000);
-}
-
-static __always_inline bool is_multicast(const struct addr *a)
-{
-	if (is_v4(a))
-		return (a->w[3] & bpf_htonl(0xf0000000)) == bpf_htonl(0xe0000000) || a->w[3] == 0xffffffff;
-	return (a->w[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
-}
-
-static __always_inline bool is_unspecified(const struct addr *a)
-{
-	return !a->w[0] && !a->w[1] && !a->w[3] && (!a->w[2] || is_v4(a));
-}
-
-/* Ports at *at; for ICMP echo the identifier stands for the asking side's port. */
+/* Ports at `at`. */
 static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 at, __u32 end, __u8 protocol, __be16 *sport,
 					__be16 *dport, struct frame *f)
 {
@@ -130,11 +121,7 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 at, __u32 e
 	case IPPROTO_ICMP6:
 		if (at + 8 > end || bpf_skb_load_bytes(skb, at, b, 8))
 			return false;
-		if (b[0] == ICMP_ECHO || b[0] == ICMP6_ECHO || b[0] == ICMP_ECHOREPLY || b[0] == ICMP6_ECHOREPLY) {
-			*sport = *dport = *(__be16 *)(b + 4);
-			return true;
-		}
-		*sport = *dport = bpf_htons(b[0]);
+		icmp_ports(protocol, b, sport, dport);
 		return true;
 	default:
 		*sport = *dport = 0;
@@ -164,10 +151,13 @@ struct header {
 	__u32 end;
 	__u32 datagram; /* identification, of a fragment */
 	__u32 offset; /* of a fragment, bytes */
+	__u32 payload; /* where what may be fragmented begins */
 	__u8 protocol;
+	__u8 piece; /* protocol that the pieces of its datagram bear */
 	__u8 v6;
+	__u8 hops;
 	__u8 more; /* further fragments follow */
-	__u8 _pad;
+	__u8 _pad[3];
 };
 
 /* Skips extension headers, in any order; false: malformed, or too many of them. */
@@ -175,7 +165,7 @@ static __always_inline bool skip_extensions(struct __sk_buff *skb, struct header
 {
 	__u8 h[8];
 
-	for (int i = 0; i < MAX_EXTENSIONS; i++) {
+	for (int i = 0; i <= MAX_EXTENSIONS; i++) {
 		switch (ip->protocol) {
 		case IPPROTO_HOPOPTS:
 		case IPPROTO_ROUTING:
@@ -189,13 +179,15 @@ static __always_inline bool skip_extensions(struct __sk_buff *skb, struct header
 		default:
 			return true;
 		}
-		if (bpf_skb_load_bytes(skb, ip->at, h, 8))
+		if (i == MAX_EXTENSIONS || bpf_skb_load_bytes(skb, ip->at, h, 8))
 			return false;
 		if (ip->protocol == IPPROTO_FRAGMENT) {
 			ip->offset = bpf_ntohs(*(__be16 *)(h + 2)) & 0xfff8;
 			ip->more = h[3] & 1;
 			ip->datagram = *(__u32 *)(h + 4);
 			ip->at += 8;
+			ip->payload = ip->at;
+			ip->piece = h[0];
 		} else {
 			ip->at += ip->protocol == IPPROTO_AH ? ((__u32)h[1] + 2) * 4 : ((__u32)h[1] + 1) * 8;
 		}
@@ -224,6 +216,9 @@ __noinline int parse_ip(struct __sk_buff *skb, struct header *ip)
 		__builtin_memcpy(&ip->src, &h6.saddr, 16);
 		__builtin_memcpy(&ip->dst, &h6.daddr, 16);
 		ip->protocol = h6.nexthdr;
+		ip->hops = h6.hop_limit;
+		if (is_v4(&ip->src) || is_v4(&ip->dst))
+			return KIND_SPOOFED; /* would be taken for IPv4 */
 		len = bpf_ntohs(h6.payload_len);
 		ip->end = len ? ip->at + sizeof(h6) + len : skb->len; /* 0: larger than 64 KiB (BIG TCP) */
 		ip->at += sizeof(h6);
@@ -238,6 +233,8 @@ __noinline int parse_ip(struct __sk_buff *skb, struct header *ip)
 		len = bpf_ntohs(h.tot_len);
 		ip->end = len ? ip->at + len : skb->len;
 		ip->at += h.ihl * 4;
+		ip->payload = ip->at;
+		ip->piece = h.protocol;
 		ip->offset = (bpf_ntohs(h.frag_off) & 0x1fff) * 8;
 		ip->more = (bpf_ntohs(h.frag_off) & MF) != 0;
 		ip->datagram = h.id;
@@ -279,13 +276,10 @@ static __always_inline void parse_inner(struct __sk_buff *skb, bool v6, struct f
 static __always_inline bool is_link_frame(struct __sk_buff *skb, const struct frame *f, __u8 type)
 {
 	struct addr target;
-	__u8 hops;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN + 7, &hops, 1))
-		return false;
 	if (type < ND_FIRST || type > ND_LAST)
-		return hops == 1 && is_multicast(&f->dst);
-	if (hops != 255)
+		return f->hops == 1 && is_multicast(&f->dst);
+	if (f->hops != 255)
 		return false;
 	if (is_multicast(&f->dst) || is_link_local(&f->dst))
 		return true;
@@ -307,44 +301,72 @@ static __always_inline void parse_icmp(struct __sk_buff *skb, bool v6, struct fr
 		f->kind = KIND_SPOOFED;
 		return;
 	}
-	if (v6 && f->protocol == IPPROTO_ICMP6 && is_link_icmp6(type) && is_link_frame(skb, f, type)) {
-		f->kind = KIND_LINK;
+	if (v6 && f->protocol == IPPROTO_ICMP6 && is_link_icmp6(type)) {
 		f->link_type = type;
+		if (is_link_frame(skb, f, type))
+			f->kind = KIND_LINK;
 		return;
 	}
 	if (is_icmp_error(f->protocol, type))
 		parse_inner(skb, v6, f);
 }
 
+/* Goes behind the VLAN tags of a frame; its protocol, and in f where that begins. */
+static __always_inline __be16 skip_tags(struct __sk_buff *skb, struct frame *f)
+{
+	__be16 protocol = skb->protocol, tag[2];
+
+	f->at = ETH_HLEN;
+	if (skb->vlan_present && skb->vlan_tci & VID)
+		f->tagged = 1;
+	for (int i = 0; i < MAX_TAGS; i++) {
+		if (protocol != bpf_htons(ETH_P_8021Q) && protocol != bpf_htons(ETH_P_8021AD))
+			return protocol;
+		if (bpf_skb_load_bytes(skb, f->at, tag, sizeof(tag)))
+			return 0;
+		if (tag[0] & bpf_htons(VID)) /* 0 is a priority, and no VLAN */
+			f->tagged = 1;
+		protocol = tag[1];
+		f->at += sizeof(tag);
+	}
+	return protocol;
+}
+
 /* Global, see parse_ip. */
 __noinline int parse_frame(struct __sk_buff *skb, struct frame *f)
 {
-	bool v6 = skb->protocol == bpf_htons(ETH_P_IPV6);
-	struct header ip = { .at = ETH_HLEN, .v6 = v6 };
+	struct header ip = {};
+	__be16 protocol;
 
 	if (!f)
 		return 0;
-	if (skb->protocol == bpf_htons(ETH_P_ARP)) {
+	protocol = skip_tags(skb, f);
+	if (protocol == bpf_htons(ETH_P_ARP)) {
 		f->kind = KIND_LINK;
 		return 0;
 	}
-	if (skb->vlan_present || (!v6 && skb->protocol != bpf_htons(ETH_P_IP))) {
+	ip.v6 = protocol == bpf_htons(ETH_P_IPV6);
+	if (!ip.v6 && protocol != bpf_htons(ETH_P_IP)) {
 		f->kind = KIND_OTHER;
 		return 0;
 	}
+	ip.at = f->at;
 	f->kind = parse_ip(skb, &ip);
 	f->src = ip.src;
 	f->dst = ip.dst;
 	f->protocol = ip.protocol;
+	f->hops = ip.hops;
 	f->at = ip.at;
 	f->end = ip.end;
 	f->datagram = ip.datagram;
 	f->offset = ip.offset;
+	f->payload = ip.payload;
+	f->piece = ip.piece;
 	f->more = ip.more;
-	if (f->kind != KIND_MALFORMED && (ip.at > ip.end || ip.end > skb->len))
+	if ((f->kind == KIND_FLOW || f->kind == KIND_FRAGMENT) && (ip.at > ip.end || ip.end > skb->len))
 		f->kind = KIND_MALFORMED; /* cut short */
 	if (f->kind == KIND_FLOW && (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMP6))
-		parse_icmp(skb, v6, f);
+		parse_icmp(skb, ip.v6, f);
 	if (f->kind == KIND_FLOW && !parse_ports(skb, f->at, f->end, f->protocol, &f->sport, &f->dport, f))
 		f->kind = KIND_MALFORMED;
 	return 0;

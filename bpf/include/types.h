@@ -275,7 +275,7 @@ struct fragment {
 	__u8 passes;
 	__u8 _pad;
 	struct bpf_spin_lock lock;
-	__u32 _pad2;
+	__u32 heads; /* bytes of the datagram that were judged */
 };
 
 /* A flow of one pod, both ways; pod is the pod's side. */
@@ -300,6 +300,8 @@ enum flow_state {
 #define FLOW_FIN_IN 2
 #define FLOW_NAMED 4 /* the process was looked for */
 #define FLOW_DEFERRED 8 /* judged after DNAT, not here */
+#define FLOW_ANSWERED 16 /* TCP: by the other end, but not yet acknowledged */
+#define FLOW_FOREIGN 32 /* bears an address that is not the pod's own */
 
 struct flow {
 	struct assignment judged; /* first two words read on each packet */

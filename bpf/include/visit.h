@@ -28,6 +28,9 @@ struct visit {
 	__u8 _pad[7];
 };
 
+/* The visit under way, too large for the stack, as a draft is. */
+ARRAY(visits, BPF_MAP_TYPE_PERCPU_ARRAY, struct visit, 1);
+
 /* A frame that policy denies; while enforcement is off it passes, and is counted. */
 static __always_inline int drop(__u8 reason)
 {
@@ -55,14 +58,47 @@ static __always_inline __u64 source_mac(struct __sk_buff *skb)
 	return *(__u32 *)(eth + ETH_ALEN) | (__u64) * (__u16 *)(eth + ETH_ALEN + 4) << 32;
 }
 
-static __always_inline bool owns(const struct visit *v, const struct addr *a)
+#define DHCP_CLIENT 68
+#define DHCP_SERVER 67
+
+/* Is it a SLAAC address of this MAC (RFC 4291, appendix A)? */
+static __always_inline bool is_of_mac(const struct addr *a, __u64 mac)
 {
-	struct source s = { .len = 160, .pod = v->rules.pod, .addr = *a };
+	return mac && !is_v4(a) && !is_multicast(a) && a->w[2] == (((__u32)mac & 0xffffff) ^ 2) + 0xff000000 &&
+	       a->w[3] == (((__u32)(mac >> 24) & 0xffffff) << 8) + 0xfe;
+}
+
+/* An address that the pod has by itself. */
+static __always_inline bool inborn(const struct visit *v, const struct addr *a)
+{
 	__u32 *slot = bpf_map_lookup_elem(&owners, a);
 
 	if (slot && *slot == v->slot)
 		return true;
-	return is_link_local(a) || bpf_map_lookup_elem(&sources, &s);
+	if (is_link_local(a)) /* whose it is cannot be told, but for the node's */
+		return !bpf_map_lookup_elem(&node_addrs, a);
+	return is_of_mac(a, v->own_mac);
+}
+
+/* An address that the pod has by itself or is allowed to bear. */
+static __always_inline bool owns(const struct visit *v, const struct addr *a)
+{
+	struct source s = { .len = 160, .pod = v->rules.pod, .addr = *a };
+
+	return inborn(v, a) || bpf_map_lookup_elem(&sources, &s);
+}
+
+/* A frame without a source of its own yet: DHCP, and what IPv6 asks before it has one. */
+static __always_inline bool is_nascent(const struct visit *v)
+{
+	const struct frame *f = &v->frame;
+
+	if (!is_unspecified(&v->key.pod))
+		return false;
+	if (f->kind == KIND_LINK)
+		return true;
+	return is_v4(&v->key.pod) && f->protocol == IPPROTO_UDP && f->sport == bpf_htons(DHCP_CLIENT) &&
+	       f->dport == bpf_htons(DHCP_SERVER);
 }
 
 /* Is the pod's side of the frame an address of this pod? */
@@ -70,7 +106,7 @@ static __always_inline bool own(const struct visit *v)
 {
 	if (owns(v, &v->key.pod))
 		return true;
-	return v->direction == EGRESS ? is_unspecified(&v->key.pod) : is_multicast(&v->key.pod);
+	return v->direction == EGRESS ? is_nascent(v) : is_multicast(&v->key.pod);
 }
 
 /*
@@ -89,6 +125,16 @@ static __always_inline bool tolerated(const struct visit *v)
 	return true;
 }
 
+/* Does a frame of a flow that bore a foreign address still pass? */
+static __always_inline bool still_tolerated(__u32 pod, const struct addr *a)
+{
+	struct source s = { .len = 160, .pod = pod, .addr = *a };
+	__u32 zero = 0;
+	struct node *n = bpf_map_lookup_elem(&settings, &zero);
+
+	return (n && n->anti_spoofing != SPOOF_ENFORCE) || bpf_map_lookup_elem(&sources, &s);
+}
+
 /* ARP, from the pod: its own address and MAC, or a probe. */
 static __always_inline bool honest_arp(struct __sk_buff *skb, const struct visit *v)
 {
@@ -96,21 +142,19 @@ static __always_inline bool honest_arp(struct __sk_buff *skb, const struct visit
 	struct addr sender;
 	__u64 mac;
 
-	if (bpf_skb_load_bytes(skb, ETH_HLEN, b, sizeof(b)))
+	if (bpf_skb_load_bytes(skb, v->frame.at, b, sizeof(b)))
 		return false;
 	mac = *(__u16 *)(b + 8) | (__u64) * (__u16 *)(b + 10) << 16 | (__u64) * (__u16 *)(b + 12) << 32;
 	map_v4(&sender, *(__u16 *)(b + 14) | (__u32) * (__u16 *)(b + 16) << 16);
 	return (!v->own_mac || mac == v->own_mac) && (is_unspecified(&sender) || owns(v, &sender));
 }
 
-/* ARP and neighbour discovery, from the pod: only for what is its own. */
-static __always_inline bool honest_link(struct __sk_buff *skb, const struct visit *v)
+/* Neighbour discovery, from the pod: only for what is its own, wherever it is sent. */
+static __always_inline bool honest_nd(struct __sk_buff *skb, const struct visit *v)
 {
 	const struct frame *f = &v->frame;
 	struct addr target;
 
-	if (!f->protocol)
-		return honest_arp(skb, v);
 	if (!own(v) || f->link_type == ND_ROUTER_ADVERT || f->link_type == ND_LAST)
 		return false;
 	if (f->link_type != ND_ADVERT)

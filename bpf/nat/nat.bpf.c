@@ -46,7 +46,7 @@ static __always_inline void read_tuples(struct passage *p, const struct nf_conn 
 	p->port = back->src.u.all;
 	p->translated = (ct->status & IPS_DST_NAT) != 0;
 	if (p->key.protocol == IPPROTO_ICMP || p->key.protocol == IPPROTO_ICMP6) {
-		p->key.peer_port = p->key.pod_port; /* the identifier, as in frame.h */
+		p->key.peer_port = bpf_htons(out->dst.u.all & 0xff); /* the type, as in frame.h */
 		p->port = 0;
 	}
 }

@@ -61,6 +61,7 @@ const (
 	natMapStamps      = "stamps"
 	natMapThreadCreds = "thread_creds"
 	natMapTotals      = "totals"
+	natMapVisits      = "visits"
 	natProgNatFour    = "nat_four"
 	natProgNatSix     = "nat_six"
 	natVarQuota       = "quota"
@@ -162,6 +163,7 @@ type natMapSpecs struct {
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Visits      *ebpf.MapSpec `ebpf:"visits"`
 }
 
 // natVariableSpecs contains global variables before they are loaded into the kernel.
@@ -237,6 +239,7 @@ type natMaps struct {
 	Stamps      *ebpf.Map `ebpf:"stamps"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Visits      *ebpf.Map `ebpf:"visits"`
 }
 
 func (m *natMaps) Close() error {
@@ -286,6 +289,7 @@ func (m *natMaps) Close() error {
 		m.Stamps,
 		m.ThreadCreds,
 		m.Totals,
+		m.Visits,
 	)
 }
 

@@ -181,7 +181,7 @@ type RawFragment struct {
 		_   structs.HostLayout
 		Val uint32
 	}
-	Pad2 uint32
+	Heads uint32
 }
 
 type RawGrant struct {

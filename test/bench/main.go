@@ -31,6 +31,13 @@ func (f figures) add(name string, value float64, unit string) {
 func main() { os.Exit(run()) }
 
 func run() int {
+	if len(os.Args) > 1 && os.Args[1] == "talk" {
+		if err := talk(os.Args[2:]); err != nil {
+			fmt.Fprintf(os.Stderr, "bench talk: %v\n", err)
+			return 1
+		}
+		return 0
+	}
 	bin := flag.String("bin", "bin", "folder of the built binaries")
 	out := flag.String("out", "bench.json", "file for the figures")
 	flag.Parse()
@@ -53,11 +60,13 @@ func run() int {
 }
 
 func measure(ctx context.Context, f figures, bin string) error {
-	if err := packets(f); err != nil {
-		return fmt.Errorf("packets: %w", err)
-	}
-	if err := pods(ctx, f, bin); err != nil {
-		return fmt.Errorf("pods: %w", err)
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, figures, string) error
+	}{{"packets", packets}, {"pods", pods}, {"large", large}, {"rates", rates}} {
+		if err := part.run(ctx, f, bin); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
 	}
 	return nil
 }

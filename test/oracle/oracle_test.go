@@ -147,8 +147,15 @@ func (k *kernel) send(t *testing.T, f policy.Flow) (uint32, *state.RawFlow) {
 	}
 	switch f.Protocol {
 	case policy.TCP, policy.UDP, policy.SCTP:
-	case policy.ICMP, policy.ICMPv6:
-		podPort, peerPort = k.port, k.port
+	case policy.ICMP, policy.ICMPv6: // an echo: identifier and type
+		asks, asked := k.port, uint16(8)
+		if f.Protocol == policy.ICMPv6 {
+			asked = 128
+		}
+		podPort, peerPort = asks, asked
+		if f.Direction == policy.Ingress {
+			podPort, peerPort = asked, asks
+		}
 	default:
 		podPort, peerPort = 0, 0
 	}

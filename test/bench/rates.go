@@ -1,0 +1,181 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+
+	"github.com/sluice-io/sluice/test/harness"
+)
+
+const (
+	rateRounds = 20
+	exchanges  = 3000 // of a round, over one connection
+	connects   = 800  // of a round; all rounds together stay below the ephemeral ports
+)
+
+// lines are two pods that talk to each other.
+type lines struct {
+	node   *harness.Node
+	ends   []*harness.Command
+	order  io.WriteCloser
+	answer *bufio.Reader
+	ns     map[string][]float64
+}
+
+// rates compares them with a processor for each end, and with one for both, where
+// every instruction counts.
+func rates(ctx context.Context, f figures, bin string) error {
+	if err := compare(ctx, f, bin, "", "0"); err != nil {
+		return err
+	}
+	return compare(ctx, f, bin, "_one_cpu", clientCPU())
+}
+
+// clientCPU is the last processor.
+func clientCPU() string { return strconv.Itoa(runtime.NumCPU() - 1) }
+
+// compare compares two nodes, each with a pair of pods through the real conflist: on
+// one every pod is isolated and may reach the others, on the other sluice-cni lets
+// pods through, since no agent ever ran there, and nothing is attached. The rounds
+// take turns, each first every other time.
+func compare(ctx context.Context, f figures, bin, suffix, serverCPU string) (err error) {
+	var pairs []*lines
+	defer func() {
+		for _, p := range pairs {
+			err = errors.Join(err, p.close())
+		}
+	}()
+	for _, gated := range []bool{true, false} {
+		p, err := newLines(bin)
+		if err != nil {
+			return err
+		}
+		pairs = append(pairs, p)
+		if gated {
+			if err := p.gate(ctx); err != nil {
+				return err
+			}
+		}
+		if err := p.start(ctx, serverCPU); err != nil {
+			return err
+		}
+	}
+	for i := range rateRounds + 1 {
+		for _, what := range []string{"rr", "crr"} {
+			for j := range pairs {
+				if err := pairs[(i+j)%2].round(what, i > 0); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	with, without := pairs[0].ns, pairs[1].ns
+	for what, n := range map[string]float64{"rr": exchanges, "crr": connects} {
+		f.add(what+suffix+"_us", median(with[what])/n/1000, "us")
+		f.add(what+suffix+"_ratio", median(without[what])/median(with[what]), "")
+	}
+	return nil
+}
+
+func newLines(bin string) (*lines, error) {
+	n, err := harness.NewNode(harness.Config{
+		CNIPath: []string{bin, filepath.Join(bin, "cni")}, Agent: filepath.Join(bin, "sluice"),
+		Entry: map[string]any{"failurePolicy": "Open"},
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &lines{node: n, ns: make(map[string][]float64)}, nil
+}
+
+// gate starts the agent and isolates all pods to come.
+func (l *lines) gate(ctx context.Context) error {
+	if _, err := l.node.StartAgent(ctx); err != nil {
+		return err
+	}
+	_, err := l.node.Client().Put(ctx, "NetworkPolicy", "default", "bench", []byte(`{"apiVersion": "networking.k8s.io/v1",
+"kind": "NetworkPolicy", "metadata": {"namespace": "default", "name": "bench"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"],
+"ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 5201}]}],
+"egress": [{"to": [{"podSelector": {}}], "ports": [{"port": 5201}]}]}}`))
+	return err
+}
+
+// start makes the pods, server and client.
+func (l *lines) start(ctx context.Context, serverCPU string) error {
+	server, err := l.node.AddPod(ctx, harness.PodSpec{})
+	if err != nil {
+		return err
+	}
+	client, err := l.node.AddPod(ctx, harness.PodSpec{})
+	if err != nil {
+		return err
+	}
+	at := server.IPv4().String() + ":5201"
+	if err := l.run(ctx, server, serverCPU, "server", at); err != nil {
+		return err
+	}
+	return l.run(ctx, client, clientCPU(), "client", at)
+}
+
+// run starts one end in a pod, bound to a processor, and waits until it is ready. The last one started is the client.
+func (l *lines) run(ctx context.Context, p *harness.Pod, cpu string, args ...string) error {
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program: %w", err)
+	}
+	cmd := p.Command(ctx, "taskset", append([]string{"-c", cpu, program, "talk"}, args...)...)
+	cmd.Stderr = os.Stderr
+	if l.order, err = cmd.StdinPipe(); err != nil {
+		return fmt.Errorf("start %s: %w", args[0], err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		return fmt.Errorf("start %s: %w", args[0], err)
+	}
+	if err := cmd.Start(); err != nil {
+		return fmt.Errorf("start %s: %w", args[0], err)
+	}
+	l.ends = append(l.ends, cmd)
+	l.answer = bufio.NewReader(out)
+	if _, err := l.answer.ReadString('\n'); err != nil {
+		return fmt.Errorf("start %s: %w", args[0], err)
+	}
+	return nil
+}
+
+// round has the client make some exchanges; the first round only warms up.
+func (l *lines) round(what string, counts bool) error {
+	n := exchanges
+	if what == "crr" {
+		n = connects
+	}
+	var ns float64
+	if _, err := fmt.Fprintln(l.order, what, n); err != nil {
+		return fmt.Errorf("order a round: %w", err)
+	}
+	if _, err := fmt.Fscanln(l.answer, &ns); err != nil {
+		return fmt.Errorf("read the answer to a round: %w", err)
+	}
+	if counts {
+		l.ns[what] = append(l.ns[what], ns)
+	}
+	return nil
+}
+
+// close ends both ends with the node.
+func (l *lines) close() error {
+	err := l.node.Close()
+	for _, end := range l.ends {
+		_ = end.Wait() // killed
+	}
+	return err
+}
