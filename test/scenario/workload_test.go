@@ -144,6 +144,7 @@ func TestReports(t *testing.T) {
 		Protocol:    "TCP",
 		Source:      rpc.Endpoint{Namespace: "shop", Pod: "client", IP: client.IPv4(), Process: &rpc.Process{Path: bad}},
 		Destination: rpc.Endpoint{Namespace: "shop", Pod: "server", IP: server.IPv4(), Port: 80},
+		DeniedBy:    []string{"WorkloadPolicy/shop/p"},
 	})
 
 	e := w.event(client, "the exec", func(e *rpc.Event) bool { return e.Type == "exec" && e.Process.Path == bad })
