@@ -93,8 +93,16 @@ func (e *Engine) degraded() []string {
 	return nil
 }
 
-// Status tells how the agent is and what is in force.
+// Status tells how the agent is, what is in force, and which of it has no effect.
 func (e *Engine) Status() rpc.Status {
+	v := e.view.load()
+	s := e.Brief()
+	v.effects.annotate(v.cluster, s.Policies)
+	return s
+}
+
+// Brief is Status without what has no effect.
+func (e *Engine) Brief() rpc.Status {
 	v := e.view.load()
 	s := rpc.Status{
 		Version: e.cfg.Version, Node: e.cfg.Node, Tier: "no-LSM", Revision: v.revision, Ready: e.Ready(),

@@ -20,6 +20,7 @@ type snapshot struct {
 	addrs    map[netip.Addr]policy.PodKey
 	selected map[policy.PodKey][]policy.Ref
 	unfit    map[policy.Ref]error // policies asked for and not in force
+	effects  *effects
 }
 
 // view holds the latest snapshot and what must outlive it: the names of rules and
@@ -89,6 +90,7 @@ func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
 		addrs:    make(map[netip.Addr]policy.PodKey),
 		selected: img.Selected,
 		unfit:    maps.Clone(e.unfit.policies),
+		effects:  new(effects),
 	}
 	for _, p := range e.pods {
 		copied := *p

@@ -15,7 +15,7 @@ import (
 // Source is where a Collector reads.
 type Source interface {
 	Counters() (datapath.Counters, error)
-	Status() rpc.Status
+	Brief() rpc.Status
 	EventTotals() map[[2]string]uint64 // by type and outcome
 }
 
@@ -83,7 +83,7 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for key, n := range c.src.EventTotals() {
 		send(c.events, prometheus.CounterValue, n, key[0], key[1])
 	}
-	status := c.src.Status()
+	status := c.src.Brief()
 	for _, m := range status.Maps {
 		send(c.mapEntries, prometheus.GaugeValue, m.Entries, m.Name)
 		send(c.mapMax, prometheus.GaugeValue, m.Max, m.Name)

@@ -44,12 +44,13 @@ type kernel struct {
 	made  uint32 // pods so far
 }
 
-func newKernel(t *testing.T) *kernel {
+func newKernel(t *testing.T, c datapath.Config) *kernel {
 	t.Helper()
 	bpftest.Netns(t)
 	dir := bpftest.Dir(t)
 	flows := door.Config{HalfOpen: 1 << 20, Open: 1 << 20, Denied: 1 << 20}
-	dp, err := datapath.Open(datapath.Config{BPFFS: string(dir), Flows: flows})
+	c.BPFFS, c.Flows = string(dir), flows
+	dp, err := datapath.Open(c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -168,11 +169,20 @@ func (k *kernel) send(t *testing.T, f policy.Flow) (uint32, *state.RawFlow) {
 	return ret, &flow
 }
 
-// TestOracle is replayed by SLUICE_SEED.
+// TestOracle is replayed by SLUICE_SEED. It runs with and without the optional points.
 func TestOracle(t *testing.T) {
 	seed := seedOf(t)
 	t.Logf("seed %d (replay with SLUICE_SEED=%d)", seed, seed)
-	k := newKernel(t)
+	for name, c := range map[string]datapath.Config{
+		"all points":           {},
+		"without the optional": {NoNetfilter: true, NoSockets: true, NoScripts: true},
+	} {
+		t.Run(name, func(t *testing.T) { compareAll(t, newKernel(t, c), seed) })
+	}
+}
+
+func compareAll(t *testing.T, k *kernel, seed uint64) {
+	t.Helper()
 	flows, verdicts := 0, map[policy.Verdict]int{}
 	for round := range uint64(rounds) {
 		r := rand.New(rand.NewPCG(seed, round))
