@@ -3,8 +3,11 @@
 package datapath
 
 import (
+	"errors"
 	"fmt"
+	"net/netip"
 
+	"github.com/sluice-io/sluice/bpf/door"
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
@@ -60,4 +63,19 @@ func (d *Datapath) readDeferring() error {
 		return fmt.Errorf("read map deferrals: %w", err)
 	}
 	return nil
+}
+
+// Depart has the flows judged anew that lead to addresses which changed hands: what
+// an address was allowed does not pass to its next owner.
+func (d *Datapath) Depart(addrs []netip.Addr) error {
+	for _, a := range addrs {
+		if err := d.state.Departed.Put(state.AddrKey(a), uint32(1)); err != nil {
+			return fmt.Errorf("write map departed: %w", err)
+		}
+	}
+	err := door.Depart(d.state.Dir)
+	for _, a := range addrs {
+		err = errors.Join(err, d.state.Departed.Delete(state.AddrKey(a)))
+	}
+	return err
 }

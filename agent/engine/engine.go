@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"path/filepath"
 	"sync"
 	"time"
@@ -49,6 +50,7 @@ type Engine struct {
 	unfit    unfit
 	pods     map[string]*pod // by attachment key
 	files    *files
+	held     map[netip.Addr]holder // as of the last change that is in force
 
 	view  view // what readers see, replaced as a whole
 	again chan struct{}
@@ -194,6 +196,9 @@ func (e *Engine) realise() (err error) {
 	}
 	if err := e.enforce(img); err != nil {
 		e.compiler.Skip()
+		return err
+	}
+	if err := e.depart(cluster); err != nil {
 		return err
 	}
 	for _, p := range e.pods {

@@ -22,6 +22,7 @@ const (
 	credMapContainers  = "containers"
 	credMapCounts      = "counts"
 	credMapDeferrals   = "deferrals"
+	credMapDeparted    = "departed"
 	credMapDoors       = "doors"
 	credMapDrops       = "drops"
 	credMapEdges       = "edges"
@@ -118,6 +119,7 @@ type credMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
@@ -190,6 +192,7 @@ type credMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
@@ -238,6 +241,7 @@ func (m *credMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drops,
 		m.Edges,

@@ -45,6 +45,7 @@ const (
 	gainMapContainers  = "containers"
 	gainMapCounts      = "counts"
 	gainMapDeferrals   = "deferrals"
+	gainMapDeparted    = "departed"
 	gainMapDoors       = "doors"
 	gainMapDrops       = "drops"
 	gainMapEdges       = "edges"
@@ -142,6 +143,7 @@ type gainMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
@@ -215,6 +217,7 @@ type gainMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
@@ -263,6 +266,7 @@ func (m *gainMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drops,
 		m.Edges,

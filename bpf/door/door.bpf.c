@@ -90,7 +90,8 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 		if (direction != flow->direction && (flow->reason != REASON_RECHECK || opens(f)) && enforcing())
 			return MISS;
 		/* A denial is asked for again in time, a connection that was cut is not. */
-		account(flow, flow->reason == REASON_RECHECK ? now : flow->seen, skb->len, direction);
+		account(flow, flow->reason == REASON_RECHECK && f->protocol == IPPROTO_TCP ? now : flow->seen, skb->len,
+			direction);
 		return drop(flow->reason);
 	}
 	if (anew(flow, f, direction))
@@ -408,6 +409,21 @@ SEC("tcx/egress")
 int door_in(struct __sk_buff *skb)
 {
 	return door(skb, INGRESS);
+}
+
+static long depart(void *map, const struct flow_key *k, struct flow *f, void *ctx)
+{
+	if (bpf_map_lookup_elem(&departed, &k->peer))
+		f->judged.ruleset = RULESET_MOVED;
+	return 0;
+}
+
+/* Run by the agent: flows whose peer's address is in departed are judged anew. */
+SEC("tc")
+int door_depart(struct __sk_buff *skb)
+{
+	bpf_for_each_map_elem(&flows, depart, 0, 0);
+	return 0;
 }
 
 /* Run once by the loader. */

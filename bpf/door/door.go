@@ -96,6 +96,20 @@ func Start(coll *ebpf.Collection) error {
 	return nil
 }
 
+// Depart has the flows judged anew whose peer's address is in the map departed, by
+// the pinned program.
+func Depart(dir state.Dir) error {
+	p, err := ebpf.LoadPinnedProgram(dir.Prog(doorProgDoorDepart), nil)
+	if err != nil {
+		return fmt.Errorf("open pinned program %s: %w", doorProgDoorDepart, err)
+	}
+	defer p.Close()
+	if _, err := p.Run(&ebpf.RunOptions{Data: make([]byte, 14)}); err != nil {
+		return fmt.Errorf("look for flows to addresses that changed hands: %w", err)
+	}
+	return nil
+}
+
 // Install loads the programs, pins them for the plugin and gives them to every
 // door that stands already.
 func Install(s *state.State, c Config) error {
@@ -105,6 +119,9 @@ func Install(s *state.State, c Config) error {
 	}
 	defer coll.Close()
 	if err := Start(coll); err != nil {
+		return err
+	}
+	if err := s.Dir.PinProgram(doorProgDoorDepart, coll.Programs[doorProgDoorDepart]); err != nil {
 		return err
 	}
 	for name := range hooks {

@@ -22,6 +22,7 @@ const (
 	doorMapContainers  = "containers"
 	doorMapCounts      = "counts"
 	doorMapDeferrals   = "deferrals"
+	doorMapDeparted    = "departed"
 	doorMapDoors       = "doors"
 	doorMapDrafts      = "drafts"
 	doorMapDrops       = "drops"
@@ -62,6 +63,7 @@ const (
 	doorMapThreadCreds = "thread_creds"
 	doorMapTotals      = "totals"
 	doorMapVisits      = "visits"
+	doorProgDoorDepart = "door_depart"
 	doorProgDoorIn     = "door_in"
 	doorProgDoorOut    = "door_out"
 	doorProgDoorStart  = "door_start"
@@ -111,9 +113,10 @@ type doorSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type doorProgramSpecs struct {
-	DoorIn    *ebpf.ProgramSpec `ebpf:"door_in"`
-	DoorOut   *ebpf.ProgramSpec `ebpf:"door_out"`
-	DoorStart *ebpf.ProgramSpec `ebpf:"door_start"`
+	DoorDepart *ebpf.ProgramSpec `ebpf:"door_depart"`
+	DoorIn     *ebpf.ProgramSpec `ebpf:"door_in"`
+	DoorOut    *ebpf.ProgramSpec `ebpf:"door_out"`
+	DoorStart  *ebpf.ProgramSpec `ebpf:"door_start"`
 }
 
 // doorMapSpecs contains maps before they are loaded into the kernel.
@@ -126,6 +129,7 @@ type doorMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drafts      *ebpf.MapSpec `ebpf:"drafts"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
@@ -202,6 +206,7 @@ type doorMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drafts      *ebpf.Map `ebpf:"drafts"`
 	Drops       *ebpf.Map `ebpf:"drops"`
@@ -252,6 +257,7 @@ func (m *doorMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drafts,
 		m.Drops,
@@ -307,13 +313,15 @@ type doorVariables struct {
 //
 // It can be passed to loadDoorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type doorPrograms struct {
-	DoorIn    *ebpf.Program `ebpf:"door_in"`
-	DoorOut   *ebpf.Program `ebpf:"door_out"`
-	DoorStart *ebpf.Program `ebpf:"door_start"`
+	DoorDepart *ebpf.Program `ebpf:"door_depart"`
+	DoorIn     *ebpf.Program `ebpf:"door_in"`
+	DoorOut    *ebpf.Program `ebpf:"door_out"`
+	DoorStart  *ebpf.Program `ebpf:"door_start"`
 }
 
 func (p *doorPrograms) Close() error {
 	return _DoorClose(
+		p.DoorDepart,
 		p.DoorIn,
 		p.DoorOut,
 		p.DoorStart,

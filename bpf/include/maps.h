@@ -92,6 +92,7 @@ struct {
 HASH(services, struct addr, __u32, MAX_SERVICES, BPF_F_NO_PREALLOC); /* addresses of Services */
 HASH(node_ports, struct node_port, __u32, MAX_SERVICES, BPF_F_NO_PREALLOC);
 HASH(node_addrs, struct addr, __u32, MAX_PODS, BPF_F_NO_PREALLOC); /* of this node */
+HASH(departed, struct addr, __u32, MAX_ADDRS, BPF_F_NO_PREALLOC); /* addresses that changed hands, for door_depart */
 ARRAY(deferrals, BPF_MAP_TYPE_ARRAY, __u32, MAX_PODS); /* pod id: its flows are seen after DNAT */
 
 /* State: written by the kernel alone. */

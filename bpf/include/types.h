@@ -14,7 +14,10 @@
 
 #define RULESET_CLOSED 0
 #define RULESET_OPEN 1
-#define RULESET_STALE 0xffffffff /* of a flow: to be judged anew */
+/* Of a flow that is to be judged anew: its socket has another user, or its peer's
+   address another owner. */
+#define RULESET_STALE 0xffffffff
+#define RULESET_MOVED 0xfffffffe
 
 enum direction { INGRESS = 0, EGRESS = 1 };
 /* In the order of their precedence. Admin and baseline are ordered, the others isolate. */

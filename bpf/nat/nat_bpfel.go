@@ -22,6 +22,7 @@ const (
 	natMapContainers  = "containers"
 	natMapCounts      = "counts"
 	natMapDeferrals   = "deferrals"
+	natMapDeparted    = "departed"
 	natMapDoors       = "doors"
 	natMapDrafts      = "drafts"
 	natMapDrops       = "drops"
@@ -124,6 +125,7 @@ type natMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drafts      *ebpf.MapSpec `ebpf:"drafts"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
@@ -200,6 +202,7 @@ type natMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drafts      *ebpf.Map `ebpf:"drafts"`
 	Drops       *ebpf.Map `ebpf:"drops"`
@@ -250,6 +253,7 @@ func (m *natMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drafts,
 		m.Drops,

@@ -22,6 +22,7 @@ const (
 	processMapContainers  = "containers"
 	processMapCounts      = "counts"
 	processMapDeferrals   = "deferrals"
+	processMapDeparted    = "departed"
 	processMapDoors       = "doors"
 	processMapDrops       = "drops"
 	processMapEdges       = "edges"
@@ -127,6 +128,7 @@ type processMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
@@ -200,6 +202,7 @@ type processMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
@@ -249,6 +252,7 @@ func (m *processMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drops,
 		m.Edges,

@@ -22,6 +22,7 @@ const (
 	sockMapContainers    = "containers"
 	sockMapCounts        = "counts"
 	sockMapDeferrals     = "deferrals"
+	sockMapDeparted      = "departed"
 	sockMapDoors         = "doors"
 	sockMapDrafts        = "drafts"
 	sockMapDrops         = "drops"
@@ -137,6 +138,7 @@ type sockMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drafts      *ebpf.MapSpec `ebpf:"drafts"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
@@ -212,6 +214,7 @@ type sockMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drafts      *ebpf.Map `ebpf:"drafts"`
 	Drops       *ebpf.Map `ebpf:"drops"`
@@ -261,6 +264,7 @@ func (m *sockMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drafts,
 		m.Drops,

@@ -22,6 +22,7 @@ const (
 	useMapContainers  = "containers"
 	useMapCounts      = "counts"
 	useMapDeferrals   = "deferrals"
+	useMapDeparted    = "departed"
 	useMapDoors       = "doors"
 	useMapDrafts      = "drafts"
 	useMapDrops       = "drops"
@@ -123,6 +124,7 @@ type useMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drafts      *ebpf.MapSpec `ebpf:"drafts"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
@@ -198,6 +200,7 @@ type useMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drafts      *ebpf.Map `ebpf:"drafts"`
 	Drops       *ebpf.Map `ebpf:"drops"`
@@ -247,6 +250,7 @@ func (m *useMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drafts,
 		m.Drops,

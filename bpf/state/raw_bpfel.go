@@ -331,6 +331,7 @@ const (
 	RawMapContainers      = "containers"
 	RawMapCounts          = "counts"
 	RawMapDeferrals       = "deferrals"
+	RawMapDeparted        = "departed"
 	RawMapDoors           = "doors"
 	RawMapDrops           = "drops"
 	RawMapEdges           = "edges"
@@ -429,6 +430,7 @@ type RawMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
@@ -505,6 +507,7 @@ type RawMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
@@ -553,6 +556,7 @@ func (m *RawMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drops,
 		m.Edges,

@@ -22,6 +22,7 @@ const (
 	floorMapContainers  = "containers"
 	floorMapCounts      = "counts"
 	floorMapDeferrals   = "deferrals"
+	floorMapDeparted    = "departed"
 	floorMapDoors       = "doors"
 	floorMapDrops       = "drops"
 	floorMapEdges       = "edges"
@@ -127,6 +128,7 @@ type floorMapSpecs struct {
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
 	Deferrals   *ebpf.MapSpec `ebpf:"deferrals"`
+	Departed    *ebpf.MapSpec `ebpf:"departed"`
 	Doors       *ebpf.MapSpec `ebpf:"doors"`
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
@@ -204,6 +206,7 @@ type floorMaps struct {
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
 	Deferrals   *ebpf.Map `ebpf:"deferrals"`
+	Departed    *ebpf.Map `ebpf:"departed"`
 	Doors       *ebpf.Map `ebpf:"doors"`
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
@@ -254,6 +257,7 @@ func (m *floorMaps) Close() error {
 		m.Containers,
 		m.Counts,
 		m.Deferrals,
+		m.Departed,
 		m.Doors,
 		m.Drops,
 		m.Edges,
