@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * A frame that the table has no verdict for, or one of former rules: judged, entered
+ * and told of.
+ */
+#ifndef SLUICE_VERDICT_H
+#define SLUICE_VERDICT_H
+
+#include "known.h"
+
+static __always_inline void begin(const struct visit *v, struct flow *flow)
+{
+	flow->judged = v->rules;
+	flow->mac = v->own_mac;
+	flow->slot = v->slot;
+	flow->direction = v->direction;
+	flow->start = bpf_ktime_get_boot_ns();
+	flow->state = FLOW_HALF;
+}
+
+/*
+ * Enters a judged flow, reports it, and gives the frame's verdict. A denial that is
+ * not entered is counted as a drop and no more: there may be one for each frame.
+ */
+static __always_inline int conclude(struct __sk_buff *skb, const struct visit *v, struct flow *flow, bool keep)
+{
+	bool denied = flow->verdict == VERDICT_DENIED, kept;
+
+	flow->state = denied ? FLOW_DENIED : flow->state;
+	flow->ttl = ttl_of(v->key.protocol, flow->state);
+	if (flow->reason == REASON_RECHECK && v->key.protocol == IPPROTO_TCP)
+		flow->ttl = ttls[TTL_TCP_OPEN]; /* as long as its ends may try again */
+	flow->seen = v->now;
+	flow->packets[v->direction & 1] += 1;
+	flow->bytes[v->direction & 1] += v->len;
+	kept = keep && put_flow(&v->key, flow);
+	if (denied && !kept)
+		return drop(flow->reason);
+	if (!kept) {
+		if (flow->reason == REASON_NO_POLICY || flow->reason == REASON_EXEMPT) {
+			count(&oddities, ODD_UNTRACKED);
+			return pass(skb, v->direction, v->slot, flow->flags);
+		}
+		return drop(REASON_TABLE_FULL);
+	}
+	if (flow->flags & FLOW_DEFERRED) /* counted and told where it is judged */
+		return pass(skb, v->direction, v->slot, flow->flags);
+	total(flow->verdict, flow->direction, flow->reason);
+	emit_flow(&v->key, flow, denied ? PHASE_DENIED : PHASE_NEW);
+	return denied ? drop(flow->reason) : pass(skb, v->direction, v->slot, flow->flags);
+}
+
+/* Do established connections outlive a change of rules? */
+static __always_inline bool keeps(void)
+{
+	__u32 zero = 0;
+	struct node *n = bpf_map_lookup_elem(&settings, &zero);
+
+	return n && n->keep;
+}
+
+/* A flow that the table knows, under rules that have changed since. */
+static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v, const struct flow *was,
+				   struct flow *flow)
+{
+	bool by_process;
+	__u8 flags;
+
+	if (v->direction == INGRESS && was->judged.ruleset == RULESET_STALE)
+		return TCX_NEXT; /* another program has the socket: the pod's next frame tells */
+	*flow = *was;
+	flow->judged = v->rules;
+	if ((was->reason == REASON_EXEMPT && was->direction == INGRESS) || (keeps() && was->state == FLOW_OPEN)) {
+		put_flow(&v->key, flow);
+		return pass(skb, v->direction, v->slot, flow->flags);
+	}
+	if (v->direction == EGRESS && (skb->sk || flow->direction == EGRESS)) {
+		__builtin_memset(&flow->process, 0, sizeof(flow->process));
+		read_stamp(skb, &flow->process); /* who sends now, not who began */
+	}
+	if (v->direction == EGRESS && !own(v) && !tolerated(v)) {
+		flow->verdict = VERDICT_DENIED;
+		flow->reason = REASON_SPOOFED;
+		return conclude(skb, v, flow, true);
+	}
+	by_process = decide(skb, v, flow);
+	if (flow->verdict == VERDICT_DENIED) {
+		flow->reason = REASON_RECHECK;
+		flow->rule = 0;
+		return conclude(skb, v, flow, true);
+	}
+	if (v->direction != EGRESS) {
+		if (by_process && !was->cookie)
+			return TCX_NEXT; /* the pod's next frame tells the socket */
+		flow->cookie = was->cookie;
+	}
+	flow->seen = v->now;
+	flow->packets[v->direction & 1] += 1;
+	flow->bytes[v->direction & 1] += v->len;
+	put_flow(&v->key, flow);
+	flags = flow->flags;
+	flow = bpf_map_lookup_elem(&flows, &v->key);
+	if (flow)
+		follow(flow, &v->frame, v->direction);
+	return pass(skb, v->direction, v->slot, flags);
+}
+
+static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
+{
+	struct flow *was = bpf_map_lookup_elem(&flows, &v->key);
+	__u32 zero = 0;
+	struct flow *flow = bpf_map_lookup_elem(&drafts, &zero);
+	bool keep = true;
+
+	if (!flow)
+		return drop(REASON_TABLE_FULL);
+	__builtin_memset(flow, 0, sizeof(*flow));
+	if (was && (expired(was, v->now) || was->judged.pod != v->rules.pod))
+		was = 0;
+	if (was && was->verdict != VERDICT_DENIED && anew(was, &v->frame, v->direction)) {
+		keep = was->state == FLOW_CLOSING; /* if it is denied, what stands goes on */
+	} else if (was && was->verdict != VERDICT_DENIED) {
+		if (was->judged.ruleset != v->rules.ruleset)
+			return recheck(skb, v, was, flow);
+		/* Another socket speaks under this flow's name; the later point is told. */
+		keep = was->flags & FLOW_DEFERRED;
+	}
+	begin(v, flow);
+	if (!own(v)) {
+		flow->verdict = VERDICT_DENIED;
+		flow->reason = REASON_SPOOFED;
+		if (!tolerated(v))
+			return conclude(skb, v, flow, keep && v->direction == EGRESS);
+		flow->flags |= FLOW_FOREIGN;
+	} else if (v->direction == EGRESS && !inborn(v, &v->key.pod) && !is_nascent(v)) {
+		flow->flags |= FLOW_FOREIGN;
+	}
+	if (v->direction == EGRESS && read_stamp(skb, &flow->process))
+		flow->flags |= FLOW_NAMED;
+	if (v->direction == INGRESS && !skb->ingress_ifindex) {
+		flow->verdict = VERDICT_ALLOWED; /* made on this node, outside pods: probes */
+		flow->reason = REASON_EXEMPT;
+	} else {
+		decide(skb, v, flow);
+	}
+	if (was && was->verdict == VERDICT_DENIED && was->reason == REASON_RECHECK && flow->verdict != VERDICT_DENIED &&
+	    was->direction != v->direction && !opens(&v->frame))
+		return drop(REASON_RECHECK);
+	return conclude(skb, v, flow, keep || flow->verdict != VERDICT_DENIED);
+}
+
+#endif
