@@ -132,7 +132,8 @@ func (c *command) root() *cobra.Command {
 
 Each flag can also be set in the environment: --state-dir is SLUICE_STATE_DIR.
 Exit codes: 0 done, 1 failed, 2 usage, 3 object refused, with nothing changed by it,
-4 agent not reachable, 5 accepted but not in force.`,
+4 agent not reachable, 5 accepted but not in force. Of their own: "policy trace" 10
+denied, "policy lint" 3 findings, "doctor" 1 below the floor.`,
 		Example: `  sluice doctor                      # what this node can enforce
   sluice agent --manifests /etc/sluice/manifests
   sluice apply -f policy.yaml
@@ -142,7 +143,7 @@ Exit codes: 0 done, 1 failed, 2 usage, 3 object refused, with nothing changed by
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
 	}
 	root.AddCommand(c.agent(), c.apply(), c.delete(), c.get(), c.flows(), c.events(), c.status(),
-		c.doctor(), c.enforce(), c.uninstall(), c.demo(), c.completion(), c.version())
+		c.doctor(), c.enforce(), c.policy(), c.uninstall(), c.demo(), c.completion(), c.version())
 	root.CompletionOptions.DisableDefaultCmd = true // completion has examples and exit codes
 	return root
 }

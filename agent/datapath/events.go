@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	"time"
 	"unsafe"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/ringbuf"
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-io/sluice/bpf/state"
 )
@@ -53,11 +55,19 @@ func (d *Datapath) Watch(ctx context.Context, sink Sink) error {
 // observe hands on flows and process events. A flow is told after the exec of its
 // process: flows are taken out first, then the process events, and theirs is the
 // first turn.
+//
+// Its thread yields to the pods: observation may be late, and is counted where it is
+// too late.
 func (d *Datapath) observe(ctx context.Context, sink Sink) error {
+	runtime.LockOSThread() // and never unlocked: the thread ends with its priority
+	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), observerNice); err != nil {
+		return fmt.Errorf("lower the priority of observation: %w", err)
+	}
 	return withRing(ctx, d.state.FlowRing, func(flows *ringbuf.Reader) error {
 		return withRing(ctx, d.state.ProcessRing, func(processes *ringbuf.Reader) error {
 			tick := time.NewTicker(readEvery)
 			defer tick.Stop()
+			o := observer{flows: flows, processes: processes}
 			for {
 				var done chan struct{}
 				select {
@@ -66,18 +76,7 @@ func (d *Datapath) observe(ctx context.Context, sink Sink) error {
 				case <-tick.C:
 				case done = <-d.sync:
 				}
-				seen, err := drain(flows)
-				if err != nil {
-					return err
-				}
-				acts, err := drain(processes)
-				if err != nil {
-					return err
-				}
-				if err := each(acts, either(sink.Process, sink.Exec)); err != nil {
-					return err
-				}
-				if err := each(seen, one(sink.Flow)); err != nil {
+				if err := o.round(sink); err != nil {
 					return err
 				}
 				if done != nil {
@@ -99,29 +98,46 @@ func (d *Datapath) Sync() {
 	}
 }
 
+// observerNice is the nice value of the thread that reads observations.
+const observerNice = 10
+
 // maxDrain bounds what is taken out of a ring at once.
 const maxDrain = 4096
 
-// drain takes out what is in a ring, without waiting for more.
-func drain(r *ringbuf.Reader) ([][]byte, error) {
-	r.SetDeadline(time.Unix(1, 0))
-	var out [][]byte
-	for len(out) < maxDrain {
-		rec, err := r.Read()
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			return out, nil
-		}
-		if err != nil {
-			return out, err
-		}
-		out = append(out, rec.RawSample)
-	}
-	return out, nil
+// observer reads the rings of observations; its buffers are used again.
+type observer struct {
+	flows, processes *ringbuf.Reader
+	record           ringbuf.Record
+	seen             []state.RawFlowEvent
 }
 
-func each(records [][]byte, sink func([]byte) error) error {
-	for _, rec := range records {
-		if err := sink(rec); err != nil {
+func (o *observer) round(sink Sink) error {
+	o.seen = o.seen[:0]
+	err := o.drain(o.flows, one(func(f state.RawFlowEvent) { o.seen = append(o.seen, f) }))
+	if err != nil {
+		return err
+	}
+	if err := o.drain(o.processes, either(sink.Process, sink.Exec)); err != nil {
+		return err
+	}
+	for _, f := range o.seen {
+		sink.Flow(f)
+	}
+	return nil
+}
+
+// drain hands on what is in a ring, without waiting for more.
+func (o *observer) drain(r *ringbuf.Reader, take func([]byte) error) error {
+	r.SetDeadline(time.Unix(1, 0))
+	for range maxDrain {
+		err := r.ReadInto(&o.record)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := take(o.record.RawSample); err != nil {
 			return err
 		}
 	}

@@ -37,6 +37,9 @@ func (e *Engine) holders(c *policy.Cluster) map[netip.Addr]holder {
 // depart has the flows judged anew whose peer's address has another owner than
 // before, or none: connections follow the rules, and an address is no right.
 func (e *Engine) depart(c *policy.Cluster) error {
+	if e.heldOf == e.merging { // the same pods at the same addresses
+		return nil
+	}
 	now := e.holders(c)
 	var gone []netip.Addr
 	for a, was := range e.held {
@@ -44,7 +47,7 @@ func (e *Engine) depart(c *policy.Cluster) error {
 			gone = append(gone, a)
 		}
 	}
-	e.held = now
+	e.held, e.heldOf = now, e.merging
 	if len(gone) == 0 {
 		return nil
 	}

@@ -51,9 +51,13 @@ type Engine struct {
 	pods     map[string]*pod // by attachment key
 	files    *files
 	held     map[netip.Addr]holder // as of the last change that is in force
+	heldOf   *merging
+	merging  *merging // the last one
 
 	view  view // what readers see, replaced as a whole
 	again chan struct{}
+	// retired is told of a change that has left something behind.
+	retired chan struct{}
 
 	totals eventTotals
 	wall   wallClock
@@ -82,6 +86,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		pods:     make(map[string]*pod),
 		files:    known,
 		again:    make(chan struct{}, 1),
+		retired:  make(chan struct{}, 1),
 		view:     view{revision: lastRevision(cfg.StateDir, log)},
 		totals:   eventTotals{byKind: make(map[[2]string]uint64)},
 	}, nil
@@ -98,8 +103,9 @@ const clockEvery = 10 * time.Second
 // Run repeats what has to be repeated until ctx ends: programs of new containers
 // are looked up, what a change has retired is cleared, the clocks are compared.
 func (e *Engine) Run(ctx context.Context) error {
-	clock := time.NewTicker(clockEvery)
+	clock, tidy := time.NewTicker(clockEvery), time.NewTimer(0)
 	defer clock.Stop()
+	defer tidy.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -115,6 +121,10 @@ func (e *Engine) Run(ctx context.Context) error {
 			if e.deferralChanged() {
 				e.later()
 			}
+		case <-e.retired:
+			tidy.Reset(tidyAfter)
+		case <-tidy.C:
+			e.later()
 		case <-e.again:
 			e.mu.Lock()
 			err := e.round()
@@ -134,7 +144,20 @@ func (e *Engine) round() error {
 	return errors.Join(e.admit(), e.follow(e.full))
 }
 
-// later asks Run for another round.
+// tidyAfter is how long what a change has retired stays, so that the next change need
+// not wait for its removal.
+const tidyAfter = 200 * time.Millisecond
+
+// tidyLater asks Run for a round that clears what has retired, when no change has come
+// for a while.
+func (e *Engine) tidyLater() {
+	select {
+	case e.retired <- struct{}{}:
+	default:
+	}
+}
+
+// later asks Run for another round, at once.
 func (e *Engine) later() {
 	select {
 	case e.again <- struct{}{}:
@@ -152,7 +175,7 @@ func (e *Engine) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, erro
 		return rpc.PutReply{}, err
 	}
 	e.full = c
-	e.later()
+	e.tidyLater()
 	reply := rpc.PutReply{Revision: e.next(), State: "enforced", Pods: len(e.pods)}
 	if len(e.degraded()) > 0 || len(e.unfit.policies) > 0 {
 		reply.State = "degraded"

@@ -50,7 +50,7 @@ func (e *Engine) Follow(c *policy.Cluster) error {
 	e.files.retry()
 	err := e.follow(c)
 	e.next()
-	e.later()
+	e.tidyLater()
 	return err
 }
 

@@ -4,8 +4,6 @@ package engine
 
 import (
 	"cmp"
-	"encoding/binary"
-	"hash/fnv"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -84,13 +82,27 @@ func (e *Engine) flow(ev *state.RawFlowEvent) rpc.Flow {
 	return f
 }
 
-// flowID is the same for every report of one flow.
+// flowID is the same for every report of one flow: FNV-1a of what does not change.
 func flowID(ev *state.RawFlowEvent) string {
-	h := fnv.New64a()
-	_ = binary.Write(h, binary.LittleEndian, ev.Pod)
-	_ = binary.Write(h, binary.LittleEndian, ev.Key)
-	_ = binary.Write(h, binary.LittleEndian, ev.Start)
-	return strconv.FormatUint(h.Sum64(), 16)
+	const offset, prime = 14695981039346656037, 1099511628211
+	h := uint64(offset)
+	add := func(n uint64, bytes int) {
+		for range bytes {
+			h = (h ^ n&0xff) * prime
+			n >>= 8
+		}
+	}
+	add(uint64(ev.Pod), 4)
+	for i := range ev.Key.Pod.W {
+		add(uint64(ev.Key.Pod.W[i]), 4)
+		add(uint64(ev.Key.Peer.W[i]), 4)
+	}
+	add(uint64(ev.Key.PodPort), 2)
+	add(uint64(ev.Key.PeerPort), 2)
+	add(uint64(ev.Key.Ifindex), 4)
+	add(uint64(ev.Key.Protocol), 1)
+	add(ev.Start, 8)
+	return strconv.FormatUint(h, 16)
 }
 
 func sameFamily(ips []netip.Addr, as netip.Addr) netip.Addr {
@@ -130,19 +142,26 @@ func clock(id int32) time.Duration {
 // wallClock turns CLOCK_BOOTTIME into wall time. It is read anew only when the wall
 // clock has been set, so that one moment has one name.
 type wallClock struct {
-	mu   sync.Mutex
-	boot time.Time // the wall clock at CLOCK_BOOTTIME 0
+	mu     sync.Mutex
+	boot   time.Time // the wall clock at CLOCK_BOOTTIME 0
+	looked time.Time // when the two were compared last
 }
 
-// setBy is by how much the wall clock must be off to count as set anew.
-const setBy = 10 * time.Millisecond
+const (
+	// setBy is by how much the wall clock must be off to count as set anew.
+	setBy = 10 * time.Millisecond
+	// lookEvery is how often that is looked for; the kernel is asked for it.
+	lookEvery = 50 * time.Millisecond
+)
 
 func (c *wallClock) at(ns uint64) time.Time {
-	now := time.Now().Add(-clock(unix.CLOCK_BOOTTIME))
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now.Sub(c.boot).Abs() > setBy {
-		c.boot = now
+	if now := time.Now(); now.Sub(c.looked) > lookEvery {
+		c.looked = now
+		if boot := now.Add(-clock(unix.CLOCK_BOOTTIME)); boot.Sub(c.boot).Abs() > setBy {
+			c.boot = boot
+		}
 	}
 	return c.boot.Add(time.Duration(ns))
 }

@@ -7,11 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"net"
 	"net/netip"
 	"os"
-	"slices"
 	"time"
 
 	"github.com/sluice-io/sluice/agent/datapath"
@@ -31,6 +29,7 @@ type pod struct {
 	refused  error // why it has none: it did not fit
 	// undeferred is why its flows to Services are judged as they were dialled.
 	undeferred error
+	asked      bool // undeferred is known
 }
 
 func (p *pod) key() policy.PodKey { return policy.PodKey{Namespace: p.Namespace, Name: p.Name} }
@@ -233,37 +232,6 @@ func (e *Engine) live(c datapath.Container) bool {
 	return false
 }
 
-// merged is the cluster with the addresses that CNI gave the pods of this node.
-func (e *Engine) merged() (*policy.Cluster, []policy.PodKey) { return e.mergedWith(e.cluster) }
-
-func (e *Engine) mergedWith(from *policy.Cluster) (*policy.Cluster, []policy.PodKey) {
-	c := *from
-	c.Pods = maps.Clone(c.Pods)
-	if c.Pods == nil {
-		c.Pods = make(map[policy.PodKey]policy.Pod)
-	}
-	var local []policy.PodKey
-	for _, key := range slices.Sorted(maps.Keys(e.pods)) {
-		a := e.pods[key]
-		if a.refused != nil {
-			continue
-		}
-		p, known := c.Pods[a.key()]
-		if !known {
-			p = policy.Pod{PodKey: a.key()}
-		}
-		if slices.Contains(local, a.key()) { // a second interface of the same pod
-			p.IPs = append(slices.Clone(p.IPs), a.IPs...)
-		} else {
-			p.IPs = a.IPs
-			local = append(local, a.key())
-		}
-		p.HostNetwork = false
-		c.Pods[a.key()] = p
-	}
-	return &c, local
-}
-
 // assignments says which rules each slot is to have.
 func (e *Engine) assignments(img *compile.Image) map[uint32]state.RawAssignment {
 	out := make(map[uint32]state.RawAssignment, len(e.pods))
@@ -292,7 +260,9 @@ func (e *Engine) reach(img *compile.Image, want *datapath.Desired) error {
 	}
 	undeferred := make(map[uint32]bool) // slots with an interface that cannot
 	for _, p := range e.pods {
-		p.undeferred = e.dp.Undeferred(p.HostIfIndex)
+		if !p.asked {
+			p.undeferred, p.asked = e.dp.Undeferred(p.HostIfIndex), true
+		}
 		undeferred[p.Slot] = undeferred[p.Slot] || p.undeferred != nil
 		want.Deferring[p.Slot] = p.PodID
 	}
@@ -311,12 +281,13 @@ func (e *Engine) reach(img *compile.Image, want *datapath.Desired) error {
 func (e *Engine) deferralChanged() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	changed := false
 	for _, p := range e.pods {
-		if now := e.dp.Undeferred(p.HostIfIndex); (now == nil) != (p.undeferred == nil) {
-			return true
-		}
+		before := p.undeferred
+		p.undeferred, p.asked = e.dp.Undeferred(p.HostIfIndex), true
+		changed = changed || (before == nil) != (p.undeferred == nil)
 	}
-	return false
+	return changed
 }
 
 func unrealised(p *pod) string {

@@ -87,7 +87,7 @@ func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
 	s := snapshot{
 		cluster:  c,
 		pods:     make(map[uint32]*pod, len(e.pods)),
-		addrs:    make(map[netip.Addr]policy.PodKey),
+		addrs:    e.merging.addrs,
 		selected: img.Selected,
 		unfit:    maps.Clone(e.unfit.policies),
 		effects:  new(effects),
@@ -95,14 +95,6 @@ func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
 	for _, p := range e.pods {
 		copied := *p
 		s.pods[p.PodID] = &copied
-	}
-	for key, p := range c.Pods {
-		if p.HostNetwork {
-			continue
-		}
-		for _, a := range p.IPs {
-			s.addrs[a] = key
-		}
 	}
 	v := &e.view
 	v.mu.Lock()

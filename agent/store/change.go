@@ -41,7 +41,7 @@ func (s *Store) Put(obj *manifest.Object) (*Change, error) {
 		commit: func() error { return s.keepObject(tmp, obj.Ref) },
 		undo:   func() { s.dropStaged(tmp) },
 		puts:   puts,
-		view:   s.resolve(puts),
+		view:   s.view.Load().with(obj), // what no manifest owns hides nothing
 	}, nil
 }
 

@@ -4,8 +4,10 @@ package store
 
 import (
 	"bytes"
+	"iter"
 	"maps"
 	"slices"
+	"sync"
 
 	"github.com/sluice-io/sluice/policy"
 	"github.com/sluice-io/sluice/policy/manifest"
@@ -15,6 +17,9 @@ import (
 type view struct {
 	objects  map[policy.Ref]owned
 	problems []Problem
+	// cluster makes the snapshot, once. Snapshots share the maps and lists of kinds in
+	// which they do not differ; nobody changes them.
+	cluster func() *policy.Cluster
 }
 
 // owned is an object and the manifest that it comes from, if any.
@@ -28,6 +33,7 @@ type owned struct {
 // that a manifest owns is refused, so this is also the order in time.)
 func (s *Store) resolve(puts map[policy.Ref]*manifest.Object) *view {
 	v := &view{objects: make(map[policy.Ref]owned)}
+	v.cluster = sync.OnceValue(v.gather)
 	for ref, o := range puts {
 		v.objects[ref] = owned{Object: o}
 	}
@@ -59,7 +65,69 @@ func (v *view) sameObjects(o *view) bool {
 	})
 }
 
-func (v *view) cluster() *policy.Cluster {
+// with is v with an object more, or in the place of one that was PUT.
+func (v *view) with(o *manifest.Object) *view {
+	next := &view{objects: maps.Clone(v.objects), problems: v.problems}
+	next.objects[o.Ref] = owned{Object: o}
+	next.cluster = sync.OnceValue(func() *policy.Cluster { return replaced(v.cluster(), o.Value) })
+	return next
+}
+
+// replaced is c with one object put into it.
+func replaced(c *policy.Cluster, object any) *policy.Cluster {
+	out := *c
+	switch value := object.(type) {
+	case policy.Namespace:
+		out.Namespaces = put(c.Namespaces, value.Name, value)
+	case policy.Pod:
+		out.Pods = put(c.Pods, value.PodKey, value)
+	case policy.Node:
+		out.Nodes = put(c.Nodes, value.Name, value)
+	case policy.Service:
+		out.Services = put(c.Services, value.ObjectKey, value)
+	case policy.EndpointSlice:
+		out.EndpointSlices = put(c.EndpointSlices, value.ObjectKey, value)
+	case *policy.ClusterNetworkPolicy:
+		out.ClusterNetworkPolicies = putPolicy(c.ClusterNetworkPolicies, value)
+	case *policy.NetworkPolicy:
+		out.NetworkPolicies = putPolicy(c.NetworkPolicies, value)
+	case *policy.WorkloadPolicy:
+		out.WorkloadPolicies = putPolicy(c.WorkloadPolicies, value)
+	}
+	return &out
+}
+
+func put[K comparable, V any](m map[K]V, key K, value V) map[K]V {
+	m = maps.Clone(m)
+	m[key] = value
+	return m
+}
+
+func putPolicy[P interface{ Ref() policy.Ref }](list []P, p P) []P {
+	compare := func(a P, ref policy.Ref) int { return a.Ref().Compare(ref) }
+	i, found := slices.BinarySearchFunc(list, p.Ref(), compare)
+	list = slices.Clone(list)
+	if found {
+		list[i] = p
+		return list
+	}
+	return slices.Insert(list, i, p)
+}
+
+// gather makes a Cluster of all objects.
+func (v *view) gather() *policy.Cluster {
+	return Cluster(func(yield func(*manifest.Object) bool) {
+		for _, o := range v.objects {
+			if !yield(o.Object) {
+				return
+			}
+		}
+	})
+}
+
+// Cluster puts objects, each of which is there once, together. The result is the
+// caller's.
+func Cluster(objects iter.Seq[*manifest.Object]) *policy.Cluster {
 	c := &policy.Cluster{
 		Namespaces:     make(map[string]policy.Namespace),
 		Pods:           make(map[policy.PodKey]policy.Pod),
@@ -67,7 +135,7 @@ func (v *view) cluster() *policy.Cluster {
 		Services:       make(map[policy.ObjectKey]policy.Service),
 		EndpointSlices: make(map[policy.ObjectKey]policy.EndpointSlice),
 	}
-	for _, o := range v.objects {
+	for o := range objects {
 		switch value := o.Value.(type) {
 		case policy.Namespace:
 			c.Namespaces[value.Name] = value

@@ -133,12 +133,14 @@ static __always_inline int verdict_of(struct __sk_buff *skb, struct visit *v)
 	struct flow *flow;
 	int verdict;
 
+	v->absent = false;
 	if (v->frame.kind == KIND_FLOW && !v->frame.link_type && !v->frame.tagged) {
 		set_key(&v->key, &v->frame, skb->ifindex, v->direction);
 		flow = bpf_map_lookup_elem(&flows, &v->key);
 		verdict = flow ? known(skb, flow, &v->frame, v->now, v->mac, v->direction) : MISS;
 		if (verdict != MISS)
 			return verdict;
+		v->absent = !flow;
 	}
 	return visit(skb, v);
 }
@@ -151,7 +153,8 @@ static __always_inline int door(struct __sk_buff *skb, __u8 direction)
 
 	if (!v)
 		return drop(REASON_TABLE_FULL);
-	__builtin_memset(v, 0, sizeof(*v));
+	/* The rest is written before it is read. */
+	__builtin_memset(&v->frame.protocol, 0, offsetof(struct frame, datagram) - offsetof(struct frame, protocol));
 	v->direction = direction;
 	v->len = skb->len;
 	parse_frame(skb, &v->frame);

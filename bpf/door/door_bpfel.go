@@ -33,6 +33,7 @@ const (
 	doorMapFragments   = "fragments"
 	doorMapFresh       = "fresh"
 	doorMapFull        = "full"
+	doorMapFullSince   = "full_since"
 	doorMapLost        = "lost"
 	doorMapNetnses     = "netnses"
 	doorMapNodeAddrs   = "node_addrs"
@@ -140,6 +141,7 @@ type doorMapSpecs struct {
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
+	FullSince   *ebpf.MapSpec `ebpf:"full_since"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
@@ -217,6 +219,7 @@ type doorMaps struct {
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
+	FullSince   *ebpf.Map `ebpf:"full_since"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
@@ -268,6 +271,7 @@ func (m *doorMaps) Close() error {
 		m.Fragments,
 		m.Fresh,
 		m.Full,
+		m.FullSince,
 		m.Lost,
 		m.Netnses,
 		m.NodeAddrs,

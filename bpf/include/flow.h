@@ -21,6 +21,7 @@
 #define CLOCK_MONOTONIC 1
 #define ENOENT 2
 #define EBUSY 16
+#define EEXIST 17
 #define REAP_EVERY (SECOND / 10)
 #define REAP_EACH 2048 /* flows; a full table is gone through in some seconds */
 
@@ -188,11 +189,50 @@ static __always_inline long start_reaper(void)
 	return err ?: bpf_timer_start(&r->timer, REAP_EVERY, 0);
 }
 
-/* Enters f under k in place of what is there; false: table or quota full. */
-static __always_inline bool put_flow(const struct flow_key *k, struct flow *f)
+#define FULL_FOR (4 * 1000000ULL) /* a full table is not tried again for so long, ns */
+
+/* When this CPU last found the table full; CLOCK_MONOTONIC_COARSE, ns. */
+ARRAY(full_since, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, 1);
+
+/* Enters what is new under k, which has its place in a quota; false: table full. */
+static __always_inline bool add_flow(const struct flow_key *k, struct flow *f, __u32 q)
+{
+	__u32 zero = 0;
+	__u64 *since = bpf_map_lookup_elem(&full_since, &zero);
+	long err;
+
+	if (since && f->seen - *since < FULL_FOR)
+		goto full;
+	err = bpf_map_update_elem(&flows, k, f, BPF_NOEXIST);
+	if (err == -EEXIST) { /* another CPU was first */
+		give(f->slot, f->judged.pod, q);
+		return true;
+	}
+	if (err) {
+		if (since)
+			*since = f->seen;
+		goto full;
+	}
+	if (!bpf_map_push_elem(&aging, k, 0))
+		return true;
+	count(&full, FULL_AGING);
+	if (!bpf_map_delete_elem(&flows, k))
+		give(f->slot, f->judged.pod, q);
+	return false;
+full:
+	count(&full, FULL_FLOWS);
+	give(f->slot, f->judged.pod, q);
+	return false;
+}
+
+/*
+ * Enters f under k in place of what is there; false: table or quota full. absent says
+ * that nothing was there a moment ago.
+ */
+static __always_inline bool put_flow(const struct flow_key *k, struct flow *f, bool absent)
 {
 	__u32 q = quota_of(f->state);
-	struct flow *was = bpf_map_lookup_elem(&flows, k);
+	struct flow *was = absent ? 0 : bpf_map_lookup_elem(&flows, k);
 	__u32 was_slot = 0, was_pod = 0, was_q = 0;
 
 	if (was) {
@@ -207,17 +247,7 @@ static __always_inline bool put_flow(const struct flow_key *k, struct flow *f)
 		give(was_slot, was_pod, was_q);
 		return true;
 	}
-	if (bpf_map_update_elem(&flows, k, f, BPF_ANY)) {
-		count(&full, FULL_FLOWS);
-		give(f->slot, f->judged.pod, q);
-		return false;
-	}
-	if (!bpf_map_push_elem(&aging, k, 0))
-		return true;
-	count(&full, FULL_AGING);
-	if (!bpf_map_delete_elem(&flows, k))
-		give(f->slot, f->judged.pod, q);
-	return false;
+	return add_flow(k, f, q);
 }
 
 /* Moves f to another state; false: the quota of that state is full. */

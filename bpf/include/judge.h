@@ -55,13 +55,23 @@ static __always_inline __u32 program_of(const struct program *p, __u32 known)
 	return bpf_map_lookup_elem(&resolved, &container) ? 0 : known;
 }
 
+#define FILTER_BITS 15 /* of lengths, above PORT_BITS */
+
+/* Does the set's filter rule out that it has this very port? Most denials end here. */
+static __always_inline bool filtered(__u32 lengths, __u8 protocol, __u16 port)
+{
+	__u32 filter = lengths >> (PORT_BITS + 1);
+
+	return filter && !(filter >> ((port * 31U + protocol) % FILTER_BITS) & 1);
+}
+
 static __noinline struct grant *grant_of(const struct port_set *set, __u8 protocol, __u16 port)
 {
 	struct port_key k = { .set = set->id, .protocol = protocol };
 	struct grant *g;
 
 	for (int bits = PORT_BITS; bits >= 0; bits--) {
-		if (!(set->lengths & 1 << bits))
+		if (!(set->lengths & 1 << bits) || (bits == PORT_BITS && filtered(set->lengths, protocol, port)))
 			continue;
 		k.bits = bits;
 		k.port = port & (0xffff << (PORT_BITS - bits));

@@ -86,7 +86,10 @@ struct assignment {
 	__u32 ruleset;
 };
 
-/* Bit n of lengths: the set has entries of n bits. id 0: it grants nothing. */
+/*
+ * Bit n of lengths, up to 16: the set has entries of n bits. The others are a filter
+ * of the exact ports, none: there is no filter. id 0: the set grants nothing.
+ */
 struct port_set {
 	__u32 id;
 	__u32 lengths;

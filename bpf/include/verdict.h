@@ -33,7 +33,7 @@ static __always_inline int conclude(struct __sk_buff *skb, const struct visit *v
 	flow->seen = v->now;
 	flow->packets[v->direction & 1] += 1;
 	flow->bytes[v->direction & 1] += v->len;
-	kept = keep && put_flow(&v->key, flow);
+	kept = keep && put_flow(&v->key, flow, v->absent);
 	if (denied && !kept)
 		return drop(flow->reason);
 	if (!kept) {
@@ -71,7 +71,7 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 	*flow = *was;
 	flow->judged = v->rules;
 	if ((was->reason == REASON_EXEMPT && was->direction == INGRESS) || (keeps() && was->state == FLOW_OPEN)) {
-		put_flow(&v->key, flow);
+		put_flow(&v->key, flow, false);
 		return pass(skb, v->direction, v->slot, flow->flags);
 	}
 	if (v->direction == EGRESS && (skb->sk || flow->direction == EGRESS)) {
@@ -97,7 +97,7 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 	flow->seen = v->now;
 	flow->packets[v->direction & 1] += 1;
 	flow->bytes[v->direction & 1] += v->len;
-	put_flow(&v->key, flow);
+	put_flow(&v->key, flow, false);
 	flags = flow->flags;
 	flow = bpf_map_lookup_elem(&flows, &v->key);
 	if (flow)
@@ -107,7 +107,7 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 
 static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 {
-	struct flow *was = bpf_map_lookup_elem(&flows, &v->key);
+	struct flow *was = v->absent ? 0 : bpf_map_lookup_elem(&flows, &v->key);
 	__u32 zero = 0;
 	struct flow *flow = bpf_map_lookup_elem(&drafts, &zero);
 	bool keep = true;
@@ -126,14 +126,14 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 		keep = was->flags & FLOW_DEFERRED;
 	}
 	begin(v, flow);
-	if (!own(v)) {
-		flow->verdict = VERDICT_DENIED;
-		flow->reason = REASON_SPOOFED;
-		if (!tolerated(v))
+	if (!inborn(v, &v->key.pod)) {
+		if (!own(v) && !tolerated(v)) {
+			flow->verdict = VERDICT_DENIED;
+			flow->reason = REASON_SPOOFED;
 			return conclude(skb, v, flow, keep && v->direction == EGRESS);
-		flow->flags |= FLOW_FOREIGN;
-	} else if (v->direction == EGRESS && !inborn(v, &v->key.pod) && !is_nascent(v)) {
-		flow->flags |= FLOW_FOREIGN;
+		}
+		if (v->direction == EGRESS && !is_nascent(v))
+			flow->flags |= FLOW_FOREIGN;
 	}
 	if (v->direction == EGRESS && read_stamp(skb, &flow->process))
 		flow->flags |= FLOW_NAMED;

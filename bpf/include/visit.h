@@ -25,7 +25,8 @@ struct visit {
 	__u32 len;
 	__s32 nsid; /* of the pod's network namespace */
 	__u8 direction;
-	__u8 _pad[7];
+	bool absent; /* the flow table has nothing of it */
+	__u8 _pad[6];
 };
 
 /* The visit under way, too large for the stack, as a draft is. */

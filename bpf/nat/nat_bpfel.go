@@ -33,6 +33,7 @@ const (
 	natMapFragments   = "fragments"
 	natMapFresh       = "fresh"
 	natMapFull        = "full"
+	natMapFullSince   = "full_since"
 	natMapLost        = "lost"
 	natMapNetnses     = "netnses"
 	natMapNodeAddrs   = "node_addrs"
@@ -136,6 +137,7 @@ type natMapSpecs struct {
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
+	FullSince   *ebpf.MapSpec `ebpf:"full_since"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
@@ -213,6 +215,7 @@ type natMaps struct {
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
+	FullSince   *ebpf.Map `ebpf:"full_since"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
@@ -264,6 +267,7 @@ func (m *natMaps) Close() error {
 		m.Fragments,
 		m.Fresh,
 		m.Full,
+		m.FullSince,
 		m.Lost,
 		m.Netnses,
 		m.NodeAddrs,

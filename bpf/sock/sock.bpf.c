@@ -92,7 +92,7 @@ static __always_inline void report(const struct question *q, const struct answer
 		was->seen = f.seen;
 		return;
 	}
-	put_flow(&k, &f);
+	put_flow(&k, &f, !was);
 	emit_flow(&k, &f, PHASE_DENIED);
 }
 

@@ -33,6 +33,7 @@ const (
 	sockMapFragments     = "fragments"
 	sockMapFresh         = "fresh"
 	sockMapFull          = "full"
+	sockMapFullSince     = "full_since"
 	sockMapLost          = "lost"
 	sockMapNetnses       = "netnses"
 	sockMapNodeAddrs     = "node_addrs"
@@ -149,6 +150,7 @@ type sockMapSpecs struct {
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
+	FullSince   *ebpf.MapSpec `ebpf:"full_since"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
@@ -225,6 +227,7 @@ type sockMaps struct {
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
+	FullSince   *ebpf.Map `ebpf:"full_since"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
@@ -275,6 +278,7 @@ func (m *sockMaps) Close() error {
 		m.Fragments,
 		m.Fresh,
 		m.Full,
+		m.FullSince,
 		m.Lost,
 		m.Netnses,
 		m.NodeAddrs,

@@ -33,6 +33,7 @@ const (
 	useMapFragments   = "fragments"
 	useMapFresh       = "fresh"
 	useMapFull        = "full"
+	useMapFullSince   = "full_since"
 	useMapLost        = "lost"
 	useMapNetnses     = "netnses"
 	useMapNodeAddrs   = "node_addrs"
@@ -135,6 +136,7 @@ type useMapSpecs struct {
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
+	FullSince   *ebpf.MapSpec `ebpf:"full_since"`
 	Lost        *ebpf.MapSpec `ebpf:"lost"`
 	Netnses     *ebpf.MapSpec `ebpf:"netnses"`
 	NodeAddrs   *ebpf.MapSpec `ebpf:"node_addrs"`
@@ -211,6 +213,7 @@ type useMaps struct {
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
+	FullSince   *ebpf.Map `ebpf:"full_since"`
 	Lost        *ebpf.Map `ebpf:"lost"`
 	Netnses     *ebpf.Map `ebpf:"netnses"`
 	NodeAddrs   *ebpf.Map `ebpf:"node_addrs"`
@@ -261,6 +264,7 @@ func (m *useMaps) Close() error {
 		m.Fragments,
 		m.Fresh,
 		m.Full,
+		m.FullSince,
 		m.Lost,
 		m.Netnses,
 		m.NodeAddrs,

@@ -53,7 +53,8 @@ const ClassNone uint32 = 0
 //	grant(L):
 //	    set := Edges[R, class, D, L], else RuleSets[R].AnyPeer[D][L]
 //	    for bits from 16 down to 0 that set.Lengths has:
-//	        Ports[set.ID, proto, bits, port cut to bits] if it is there
+//	        Ports[set.ID, proto, bits, port cut to bits] if it is there (with 16 bits:
+//	        only if the filter lets it through)
 //	    Ports[set.ID, 0, 0, 0] if it is there, else the zero Grant
 //	if RuleSets[R].Active[D][Admin]: Accept and Deny of grant(Admin) are final
 //	for L of NetworkPolicies, WorkloadPolicies that RuleSets[R].Active[D][L]:
@@ -133,7 +134,9 @@ type Edge struct {
 }
 
 // PortSet names a port set; the zero PortSet grants nothing. Bit n of Lengths, 0 to
-// 16, is set if the set has an entry of a protocol with that many bits.
+// 16, is set if the set has an entry of a protocol with that many bits. The bits
+// above are a filter: 17 + (31*port + protocol) mod 15 is set for each entry with 16
+// bits.
 type PortSet struct {
 	ID      uint32
 	Lengths uint32

@@ -121,6 +121,9 @@ func changes(a, b snapshot) []policy.Ref {
 
 // differing are the keys whose values are not the same in two maps.
 func differing[K comparable, V any](a, b map[K]V, same func(x, y V) bool) []K {
+	if reflect.ValueOf(a).Pointer() == reflect.ValueOf(b).Pointer() { // one and the same map
+		return nil
+	}
 	var out []K
 	both := 0
 	for k, y := range b {

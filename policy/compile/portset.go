@@ -30,6 +30,9 @@ func (b builder) portSet(terms []term, which []int) PortSet {
 			set.keys = append(set.keys, key)
 			if key.Protocol != policy.AnyProtocol {
 				out.Lengths |= 1 << key.Bits
+				if key.Bits == 16 {
+					out.Lengths |= filterBit(key.Protocol, key.Port)
+				}
 			}
 		}
 	}
@@ -95,4 +98,10 @@ func (b builder) grant(terms []term, which []int) Grant {
 	}
 	out.Processes = b.processSet(paths)
 	return out
+}
+
+// filterBit is the bit of PortSet.Lengths that stands for an exact port.
+func filterBit(proto policy.Protocol, port uint16) uint32 {
+	const from, bits = 17, 15
+	return 1 << (from + (uint32(port)*31+uint32(proto))%bits)
 }
