@@ -27,7 +27,7 @@ type target struct {
 
 // targets finds where a connection may end, and says so if it is by a Service.
 func (s *Snapshot) targets(to End, port Port) ([]target, string, error) {
-	key, family := to.Service, to.Addr
+	key, fronts := to.Service, []netip.Addr{to.Addr}
 	if to.Addr.IsValid() && !s.at(to.Addr).isPod() {
 		key = s.serviceAt(to.Addr)
 	}
@@ -45,15 +45,20 @@ func (s *Snapshot) targets(to End, port Port) ([]target, string, error) {
 	if err != nil {
 		return nil, "", err
 	}
-	if family.IsValid() {
-		list = slices.DeleteFunc(list, func(t target) bool { return t.addrs[0].Is4() != family.Is4() })
+	if !to.Addr.IsValid() {
+		fronts = s.cluster.Services[key].IPs
+	}
+	if len(fronts) > 0 { // a Service's address leads to backends of its family
+		list = slices.DeleteFunc(list, func(t target) bool {
+			return !slices.ContainsFunc(fronts, func(a netip.Addr) bool { return a.Is4() == t.addrs[0].Is4() })
+		})
 	}
 	if len(list) == 0 {
-		return nil, "", fmt.Errorf("Service %s/%s has no backend: apply its EndpointSlices, or the Pods that it selects with their status.podIPs",
+		return nil, "", fmt.Errorf("service %s/%s has no backend: apply its EndpointSlices, or the Pods that it selects with their status.podIPs",
 			key.Namespace, key.Name)
 	}
-	note := fmt.Sprintf("Service %s/%s is judged by the backend that is chosen, at its port: each of %d is traced",
-		key.Namespace, key.Name, len(list))
+	note := fmt.Sprintf("service %s/%s is judged by the backend that is chosen, at its port",
+		key.Namespace, key.Name)
 	return list, note, nil
 }
 
@@ -126,7 +131,7 @@ func hasLabels(pod policy.Pod, want map[string]string) bool {
 func (s *Snapshot) front(key policy.ObjectKey, port Port) (*corev1.Service, corev1.ServicePort, error) {
 	o, ok := s.services[key]
 	if !ok {
-		return nil, corev1.ServicePort{}, fmt.Errorf("Service %s/%s is not known: apply it, or write the address of its backend",
+		return nil, corev1.ServicePort{}, fmt.Errorf("service %s/%s is not known: apply it, or write the address of its backend",
 			key.Namespace, key.Name)
 	}
 	service := new(corev1.Service)
@@ -152,9 +157,9 @@ func (s *Snapshot) front(key policy.ObjectKey, port Port) (*corev1.Service, core
 	case headless(service) && port.Number != 0:
 		return service, corev1.ServicePort{Port: int32(port.Number), Protocol: corev1.Protocol(protocolName(port.Protocol))}, nil
 	case headless(service):
-		return nil, corev1.ServicePort{}, fmt.Errorf("Service %s/%s has no address and so no ports of its own: write the number of its backends' port", key.Namespace, key.Name)
+		return nil, corev1.ServicePort{}, fmt.Errorf("service %s/%s has no address and so no ports of its own: write the number of its backends' port", key.Namespace, key.Name)
 	}
-	return nil, corev1.ServicePort{}, fmt.Errorf("Service %s/%s does not forward %s: it has %s", key.Namespace, key.Name, port,
+	return nil, corev1.ServicePort{}, fmt.Errorf("service %s/%s does not forward %s: it has %s", key.Namespace, key.Name, port,
 		cmp.Or(strings.Join(there, ", "), "no port"))
 }
 

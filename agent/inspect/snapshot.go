@@ -11,6 +11,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/agent/store"
@@ -25,7 +26,8 @@ type Snapshot struct {
 	cluster  *policy.Cluster
 	attached map[policy.PodKey]string // the state of the agent's own pods
 	unknown  map[policy.PodKey]bool   // those of them that no object describes
-	warnings []string                 // why the node may do other than its policies say
+	degraded map[policy.Ref]string    // why policies are not in force as written
+	off      string                   // that enforcement is, and for how long; "" if it is on
 
 	services map[policy.ObjectKey]*manifest.Object
 	slices   map[policy.ObjectKey]*manifest.Object
@@ -37,6 +39,7 @@ func New(objects []*manifest.Object) *Snapshot {
 		cluster:  store.Cluster(slices.Values(objects)),
 		attached: make(map[policy.PodKey]string),
 		unknown:  make(map[policy.PodKey]bool),
+		degraded: make(map[policy.Ref]string),
 		services: make(map[policy.ObjectKey]*manifest.Object),
 		slices:   make(map[policy.ObjectKey]*manifest.Object),
 	}
@@ -82,7 +85,7 @@ func Ask(ctx context.Context, agent *rpc.Client) (*Snapshot, error) {
 	}
 	s := New(objects)
 	s.attach(pods, status.Node)
-	s.warn(&status)
+	s.heed(&status)
 	return s, nil
 }
 
@@ -106,38 +109,44 @@ func (s *Snapshot) attach(pods []rpc.Pod, node string) {
 	}
 }
 
-func (s *Snapshot) warn(status *rpc.Status) {
-	if status.Enforcement != "" && status.Enforcement != "on" {
-		s.warnings = append(s.warnings, "enforcement on this node is "+status.Enforcement+": nothing is denied meanwhile")
+// heed takes over what an agent says of its node.
+func (s *Snapshot) heed(status *rpc.Status) {
+	if status.Enforcement != "on" {
+		s.off = status.Enforcement
 	}
 	for _, p := range status.Policies {
 		if p.State == "degraded" {
-			ref := policy.Ref{Kind: policy.Kind(p.Kind), Namespace: p.Namespace, Name: p.Name}
-			s.warnings = append(s.warnings, fmt.Sprintf("%s is not in force as written: %s", ref, p.Reason))
+			s.degraded[policy.Ref{Kind: policy.Kind(p.Kind), Namespace: p.Namespace, Name: p.Name}] = p.Reason
 		}
 	}
 }
 
-// stateNote says that a pod is not under its policies' rules, if so.
-func (s *Snapshot) stateNote(key policy.PodKey) string {
-	if state := s.attached[key]; state != "" && state != "enforced" {
-		return fmt.Sprintf("pod %s is %s on this node whatever its policies say: see \"sluice status\"", key, state)
+// nodeNotes say why a pod may be judged other than by its policies.
+func (s *Snapshot) nodeNotes(pod policy.Pod) []string {
+	var out []string
+	if s.off != "" {
+		out = append(out, "enforcement on this node is "+s.off+": nothing is denied meanwhile")
 	}
-	return ""
+	if state := s.attached[pod.PodKey]; state != "" && state != "enforced" {
+		out = append(out, fmt.Sprintf("pod %s is %s on this node, whatever its policies say: see \"sluice status\"", pod, state))
+	}
+	if s.unknown[pod.PodKey] {
+		out = append(out, fmt.Sprintf("no object describes pod %s: it has no labels", pod))
+	}
+	if pod.HostNetwork {
+		out = append(out, fmt.Sprintf("pod %s is of the host's network: it is judged as its node, and no policy selects it", pod))
+	}
+	return out
 }
 
 // Explain says what a pod may do.
 func (s *Snapshot) Explain(key policy.PodKey) (eval.Profile, error) {
-	if _, ok := s.cluster.Pods[key]; !ok {
+	pod, ok := s.cluster.Pods[key]
+	if !ok {
 		return eval.Profile{}, unknownPod(key)
 	}
 	p := eval.Explain(s.cluster, key)
-	switch note := s.stateNote(key); {
-	case note != "":
-		p.Note = note
-	case s.unknown[key]:
-		p.Note = "no object describes this pod: it has no labels"
-	}
+	p.Note = strings.Join(s.nodeNotes(pod), "; ")
 	return p, nil
 }
 

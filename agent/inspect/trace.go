@@ -3,7 +3,6 @@
 package inspect
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"net/netip"
@@ -40,9 +39,6 @@ type Side struct {
 // Trace asks the policies of the source pod for egress and those of the destination
 // pod for ingress, for each backend and address family that both ends have.
 func (s *Snapshot) Trace(q Query) (*Trace, error) {
-	if q.From.Service != (policy.ObjectKey{}) {
-		return nil, errors.New("a Service begins no connection: name a pod or an address as the source")
-	}
 	from, err := s.find(q.From)
 	if err != nil {
 		return nil, err
@@ -67,6 +63,9 @@ func (s *Snapshot) Trace(q Query) (*Trace, error) {
 	}
 	for _, p := range out.Paths {
 		out.Verdict = worst(out.Verdict, p.Verdict)
+	}
+	if slices.ContainsFunc(out.Paths, func(p Path) bool { return p.Verdict != out.Verdict }) {
+		out.Notes = append(out.Notes, "the verdicts differ by backend or address family: together they count as "+out.Verdict)
 	}
 	out.Notes = append(out.Notes, s.notes(out.Paths, from, targets)...)
 	return out, nil
@@ -172,28 +171,28 @@ func twin(c *policy.Cluster, pod policy.Pod) (*policy.Cluster, policy.PodKey) {
 	return &out, key
 }
 
-// notes are what to know beside the verdict.
+// notes say why the node may do other than the policies of a trace say.
 func (s *Snapshot) notes(paths []Path, from place, targets []target) []string {
-	out := slices.Clone(s.warnings)
-	seen := make(map[policy.PodKey]bool)
-	add := func(p place) {
-		if !p.isPod() || seen[p.pod.PodKey] {
-			return
-		}
-		seen[p.pod.PodKey] = true
-		if note := s.stateNote(p.pod.PodKey); note != "" {
-			out = append(out, note)
-		}
-		if p.pod.HostNetwork {
-			out = append(out, fmt.Sprintf("pod %s is of the host's network: it is judged as its node, and no policy selects it", p.pod))
-		}
-	}
-	add(from)
+	out := s.nodeNotes(from.pod)
 	for _, t := range targets {
-		add(t.place)
+		for _, note := range s.nodeNotes(t.pod) {
+			if !slices.Contains(out, note) {
+				out = append(out, note)
+			}
+		}
 	}
-	if slices.ContainsFunc(paths, func(p Path) bool { return p.Verdict != paths[0].Verdict }) {
-		out = append(out, "the verdicts differ by backend or address family")
+	seen := make(map[eval.PolicyName]bool)
+	for _, path := range paths {
+		for _, side := range path.Sides {
+			for _, layer := range side.Layers {
+				for _, p := range layer.Policies {
+					if reason, ok := s.degraded[policy.Ref(p.PolicyName)]; ok && !seen[p.PolicyName] {
+						seen[p.PolicyName] = true
+						out = append(out, fmt.Sprintf("%s is not in force as written: %s", p.PolicyName, reason))
+					}
+				}
+			}
+		}
 	}
 	return out
 }

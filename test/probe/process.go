@@ -36,8 +36,8 @@ func threadExec(args []string) error {
 	done := make(chan error)
 	go func() {
 		runtime.LockOSThread()
-		if unix.Gettid() == unix.Getpid() {
-			done <- fmt.Errorf("on the first thread: %w", errCannot)
+		if unix.Gettid() == unix.Getpid() { // keep the first thread, so that another is found
+			done <- threadExec(args)
 			return
 		}
 		done <- execute(args)
