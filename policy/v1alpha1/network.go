@@ -71,7 +71,7 @@ type Peer struct {
 	// number of labels. Egress only.
 	// +optional
 	DomainNames []DomainName `json:"domainNames,omitempty"`
-	// Service stands for its backends. Egress only.
+	// Service stands for its backends.
 	// +optional
 	Service *ServiceReference `json:"service,omitempty"`
 	// ServiceAccount selects pods by the account they run as.
