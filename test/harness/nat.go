@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"github.com/vishvananda/netlink"
 )
 
 // DNAT sends what pods of the node dial at one address and port to another, as
@@ -69,4 +71,20 @@ func (d *DNAT) nft() [][]string {
 // Sysctl sets one of the node's own network namespace.
 func (n *Node) Sysctl(name, value string) error {
 	return n.Do(func() error { return os.WriteFile(filepath.Join("/proc/sys", name), []byte(value), 0) })
+}
+
+// Forget removes what iptables says of DNAT and what connection tracking knows, as
+// kube-proxy does when the backends of a UDP Service change.
+func (n *Node) Forget(ctx context.Context) error {
+	for _, tool := range []string{"iptables", "ip6tables"} {
+		if out, err := n.Command(ctx, tool, "-w", "-t", "nat", "-F").CombinedOutput(); err != nil {
+			return fmt.Errorf("%s: %w: %s", tool, err, out)
+		}
+	}
+	return n.Do(func() error {
+		if err := netlink.ConntrackTableFlush(netlink.ConntrackTable); err != nil {
+			return fmt.Errorf("flush connection tracking: %w", err)
+		}
+		return nil
+	})
 }

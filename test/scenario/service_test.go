@@ -195,6 +195,45 @@ func TestServiceOfNode(t *testing.T) {
 	}
 }
 
+// TestServiceChangesBackend: a verdict holds for a backend, not for a flow.
+func TestServiceChangesBackend(t *testing.T) {
+	for topology, cfg := range topologies {
+		t.Run(topology, func(t *testing.T) {
+			t.Parallel()
+			s := newServices(t, cfg, false)
+			front := netip.AddrPortFrom(clusterIP4, 8000)
+			s.leads("udp", front, s.good.IPv4(), false)
+			s.put("NetworkPolicy", toGood)
+			stream := s.stream(s.client, built.probe, "udp", front.String(), "--wait", "1s")
+			if err := s.node.Forget(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			s.leads("udp", front, s.bad.IPv4(), false)
+			stream.cut()
+			s.expect(silence, s.client, "dial", "udp", front.String())
+		})
+	}
+}
+
+// TestServiceByProcess lets one program out through a Service, and not another.
+func TestServiceByProcess(t *testing.T) {
+	t.Parallel()
+	s := newServices(t, harness.Config{}, false)
+	dir := mustDir(t)
+	good, bad := copyOf(t, dir, "good"), copyOf(t, dir, "bad")
+	for _, network := range []string{"tcp", "udp"} {
+		s.leads(network, netip.AddrPortFrom(clusterIP4, 8000), s.good.IPv4(), false)
+	}
+	s.put("WorkloadPolicy", allowProcesses(good))
+	for _, network := range []string{"tcp", "udp"} {
+		dial := []string{"dial", network, at(clusterIP4, 8000)}
+		s.expectOf(ok, s.client, good, dial...)
+		s.expectOf(silence, s.client, bad, dial...) // the socket cannot know the backend
+	}
+	s.expectOf(silence, s.client, good, "inherit", bad, "tcp", at(clusterIP4, 8000))
+	s.expectOf(ok, s.client, good, "inherit", good, "tcp", at(clusterIP4, 8000))
+}
+
 // TestHostPort reaches a pod by a port of the node, through the portmap plugin.
 func TestHostPort(t *testing.T) {
 	t.Parallel()
