@@ -157,6 +157,8 @@ static __always_inline int door(struct __sk_buff *skb, __u8 direction)
 	__builtin_memset(&v->frame.protocol, 0, offsetof(struct frame, datagram) - offsetof(struct frame, protocol));
 	v->direction = direction;
 	v->len = skb->len;
+	if (direction == EGRESS)
+		skb->tc_index = 0; /* a pod may have written what pass() says */
 	parse_frame(skb, &v->frame);
 	v->now = bpf_ktime_get_coarse_ns();
 	v->mac = direction == EGRESS ? source_mac(skb) : 0;

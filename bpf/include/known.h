@@ -91,6 +91,8 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 		return MISS;
 	if (direction == EGRESS && flow->flags & FLOW_FOREIGN && !still_tolerated(flow->judged.pod, &f->src))
 		return MISS;
+	if (flow->flags & FLOW_DEFERRED && !deferring(slot, flow->judged))
+		return MISS; /* nobody judges it later any more */
 	follow(flow, f, direction); /* where the quota is full it stays half open */
 	lengthen(flow, f->protocol);
 	if (direction == EGRESS && flow->direction == INGRESS && !(flow->flags & FLOW_NAMED) &&

@@ -16,13 +16,20 @@ static __always_inline bool isolated(struct assignment r, __u8 direction)
 	return !rs || *(__u32 *)&rs->active[(direction & 1) * LAYERS];
 }
 
+/* Are the pod's frames seen after DNAT too? */
+static __always_inline bool deferring(__u32 slot, struct assignment r)
+{
+	__u32 *pod = bpf_map_lookup_elem(&deferrals, &slot);
+
+	return pod && *pod == r.pod;
+}
+
 /* Is this to a Service, and will it be seen once the backend is chosen? */
 static __always_inline bool defers(__u32 slot, struct assignment r, const struct addr *peer, __u16 port, __u8 protocol)
 {
 	struct node_port np = { .port = port, .protocol = protocol };
-	__u32 *pod = bpf_map_lookup_elem(&deferrals, &slot);
 
-	if (!pod || *pod != r.pod || r.ruleset == RULESET_CLOSED || !isolated(r, EGRESS))
+	if (!deferring(slot, r) || r.ruleset == RULESET_CLOSED || !isolated(r, EGRESS))
 		return false;
 	if (bpf_map_lookup_elem(&services, peer))
 		return true;

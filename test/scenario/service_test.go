@@ -279,10 +279,14 @@ func TestServicesNotFollowed(t *testing.T) {
 	t.Parallel()
 	s := newServices(t, harness.Config{PTP: true}, false)
 	s.leads("tcp", netip.AddrPortFrom(clusterIP4, 8000), s.good.IPv4(), false)
+	s.leads("udp", netip.AddrPortFrom(clusterIP4, 8001), s.bad.IPv4(), false)
 	s.put("NetworkPolicy", toGood)
 	s.expect(ok, s.client, "dial", "tcp", at(clusterIP4, 8000))
+	again := []string{"dial", "udp", at(clusterIP4, 8001), "--from-port", "4001"}
+	s.expect(silence, s.client, again...)
 	s.kill9()
 	s.start("--disable", "netfilter")
+	s.expect(silence, s.client, again...) // a flow that was deferred before
 	s.expect(silence, s.client, "dial", "tcp", at(clusterIP4, 8000))
 	s.expect(ok, s.client, "dial", "tcp", at(s.good.IPv4(), 80))
 	s.put("NetworkPolicy", `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress],
