@@ -36,6 +36,18 @@ func (d *Datapath) Undeferred(ifindex int) error {
 	if l.Attrs().MasterIndex == 0 {
 		return nil // routed
 	}
+	master, err := netlink.LinkByIndex(l.Attrs().MasterIndex)
+	if err != nil {
+		return fmt.Errorf("find master of interface %d: %w", ifindex, err)
+	}
+	switch master.Type() {
+	case "vrf":
+		return nil // routed too
+	case "bridge":
+	default:
+		return fmt.Errorf("interface %s is a port of %s, which is no Linux bridge but %s: its frames may pass no netfilter",
+			l.Attrs().Name, master.Attrs().Name, master.Type())
+	}
 	for _, path := range callIPTables {
 		b, err := os.ReadFile(path)
 		if err != nil || strings.TrimSpace(string(b)) != "1" {

@@ -47,9 +47,11 @@ func (e *Engine) depart(c *policy.Cluster) error {
 			gone = append(gone, a)
 		}
 	}
-	e.held, e.heldOf = now, e.merging
-	if len(gone) == 0 {
-		return nil
+	if len(gone) > 0 {
+		if err := e.dp.Depart(gone); err != nil {
+			return err
+		}
 	}
-	return e.dp.Depart(gone)
+	e.held, e.heldOf = now, e.merging
+	return nil
 }

@@ -74,7 +74,7 @@ static __always_inline bool deceives(const struct visit *v)
 static __always_inline int visit_kind(struct __sk_buff *skb, struct visit *v)
 {
 	const struct frame *f = &v->frame;
-	bool of_node = v->direction == INGRESS && !skb->ingress_ifindex;
+	bool of_node = v->direction == INGRESS && made_here(skb, f);
 
 	if (f->kind == KIND_SPOOFED || (f->link_type == ND_LAST && v->direction == INGRESS))
 		return of_node ? TCX_NEXT : drop(REASON_SPOOFED);
@@ -182,7 +182,9 @@ int door_in(struct __sk_buff *skb)
 
 static long depart(void *map, const struct flow_key *k, struct flow *f, void *ctx)
 {
-	if (bpf_map_lookup_elem(&departed, &k->peer))
+	struct addr behind = f->behind.addr;
+
+	if (bpf_map_lookup_elem(&departed, &k->peer) || bpf_map_lookup_elem(&departed, &behind))
 		f->judged.ruleset = RULESET_MOVED;
 	return 0;
 }

@@ -43,6 +43,11 @@ static __always_inline bool is_multicast(const struct addr *a)
 	return (a->w[0] & bpf_htonl(0xff000000)) == bpf_htonl(0xff000000);
 }
 
+static __always_inline bool is_zero(const struct addr *a)
+{
+	return !(a->w[0] | a->w[1] | a->w[2] | a->w[3]);
+}
+
 static __always_inline bool is_unspecified(const struct addr *a)
 {
 	return !a->w[0] && !a->w[1] && !a->w[3] && (!a->w[2] || is_v4(a));

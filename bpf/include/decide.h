@@ -29,9 +29,10 @@ static __always_inline bool read_stamp(struct __sk_buff *skb, struct stamp *s)
 /* The address that began a flow towards the pod, if SNAT hides it behind the peer's. */
 static __always_inline bool client_of(struct __sk_buff *skb, struct addr *a)
 {
-	struct nf_conn *ct = conntrack_of(cast(bpf_cast_to_kern_ctx(skb), struct sk_buff));
+	struct sk_buff *kernel = cast(bpf_cast_to_kern_ctx(skb), struct sk_buff);
+	struct nf_conn *ct = conntrack_of(kernel);
 
-	if (!ct || !(ct->status & IPS_SRC_NAT))
+	if (!ct || is_reply(kernel) || !(ct->status & IPS_SRC_NAT))
 		return false;
 	read_addr(a, &ct->tuplehash[0].tuple.src.u3, ct->tuplehash[0].tuple.src.l3num);
 	return true;
@@ -74,6 +75,21 @@ __noinline int read_listener(struct __sk_buff *skb, const struct visit *v, struc
 	return found != 0;
 }
 
+/* What the rules say now of the backend of a deferred flow, when its answer comes. */
+static __always_inline void decide_behind(const struct visit *v, struct flow *flow, struct question *q)
+{
+	struct answer a = {};
+
+	q->peer = flow->behind.addr;
+	q->port = bpf_ntohs(flow->behind.port);
+	q->program = program_of(&flow->process.program, flow->process.known);
+	judge(q, &a);
+	flow->verdict = a.verdict == VERDICT_DENIED ? VERDICT_DENIED : VERDICT_ALLOWED;
+	flow->behind.verdict = a.verdict;
+	flow->behind.judged = v->rules;
+	flow->behind.known = 1;
+}
+
 /* Fills in what judging says of a flow; its direction and process are set. True if
    the process mattered. */
 static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v, struct flow *flow)
@@ -94,11 +110,15 @@ static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v,
 		flow->flags |= FLOW_DEFERRED;
 		flow->rule = 0;
 		flow->cookie = v->direction == EGRESS ? bpf_get_socket_cookie(skb) : 0;
+		if (v->direction == INGRESS && !is_zero(&flow->behind.addr))
+			decide_behind(v, flow, &q);
 		return true;
 	}
 	flow->flags &= ~FLOW_DEFERRED;
 	if (flow->direction == INGRESS && v->direction == INGRESS && client_of(skb, &q.peer))
 		flow->behind.addr = q.peer;
+	else if (flow->direction == INGRESS && !is_zero(&flow->behind.addr))
+		q.peer = flow->behind.addr;
 	if (q.protocol == IPPROTO_ICMP || q.protocol == IPPROTO_ICMP6)
 		q.port = 0;
 	q.program = program_of(&flow->process.program, flow->process.known);
@@ -108,6 +128,8 @@ static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v,
 		q.program = program_of(&flow->process.program, flow->process.known);
 		judge(&q, &a);
 	}
+	if (a.by_process && flow->direction == INGRESS)
+		flow->flags |= FLOW_BY_PROCESS;
 	flow->verdict = a.verdict;
 	flow->reason = a.reason;
 	flow->layer = a.layer;

@@ -62,7 +62,8 @@ struct frame {
 	__u8 hops; /* IPv6 hop limit; 0 for IPv4 */
 	__u8 tagged; /* 1: of a VLAN */
 	__u8 piece; /* protocol that the pieces of its datagram bear */
-	__u8 _pad[2];
+	__u8 split; /* 1: it says that it is a fragment, be it the only one */
+	__u8 _pad;
 	__u32 datagram; /* identification, of a fragment */
 	__u32 offset; /* of a fragment, bytes */
 	__u32 payload; /* where what may be fragmented begins */
@@ -157,7 +158,8 @@ struct header {
 	__u8 v6;
 	__u8 hops;
 	__u8 more; /* further fragments follow */
-	__u8 _pad[3];
+	__u8 split;
+	__u8 _pad[2];
 };
 
 /* Skips extension headers, in any order; false: malformed, or too many of them. */
@@ -184,6 +186,7 @@ static __always_inline bool skip_extensions(struct __sk_buff *skb, struct header
 		if (ip->protocol == IPPROTO_FRAGMENT) {
 			ip->offset = bpf_ntohs(*(__be16 *)(h + 2)) & 0xfff8;
 			ip->more = h[3] & 1;
+			ip->split = 1;
 			ip->datagram = *(__u32 *)(h + 4);
 			ip->at += 8;
 			ip->payload = ip->at;
@@ -238,6 +241,7 @@ __noinline int parse_ip(struct __sk_buff *skb, struct header *ip)
 		ip->offset = (bpf_ntohs(h.frag_off) & 0x1fff) * 8;
 		ip->more = (bpf_ntohs(h.frag_off) & MF) != 0;
 		ip->datagram = h.id;
+		ip->split = ip->more || ip->offset;
 	}
 	return ip->offset ? KIND_FRAGMENT : KIND_FLOW;
 }
@@ -363,6 +367,7 @@ __noinline int parse_frame(struct __sk_buff *skb, struct frame *f)
 	f->payload = ip.payload;
 	f->piece = ip.piece;
 	f->more = ip.more;
+	f->split = ip.split;
 	if ((f->kind == KIND_FLOW || f->kind == KIND_FRAGMENT) && (ip.at > ip.end || ip.end > skb->len))
 		f->kind = KIND_MALFORMED; /* cut short */
 	if (f->kind == KIND_FLOW && (f->protocol == IPPROTO_ICMP || f->protocol == IPPROTO_ICMP6))

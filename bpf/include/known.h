@@ -64,6 +64,20 @@ static __always_inline bool anew(const struct flow *flow, const struct frame *f,
 	return flow->state != FLOW_HALF || (direction != flow->direction && flow->flags & FLOW_ANSWERED);
 }
 
+/* May the other end of a denied flow begin one of its own? What it says in TCP is but
+   an answer, unless it is a SYN. */
+static __always_inline bool revives(const struct flow *flow, const struct frame *f)
+{
+	return opens(f) || (f->protocol != IPPROTO_TCP && flow->reason != REASON_RECHECK);
+}
+
+/* Does a frame make a denial last? One is asked for again in time; a connection that
+   was cut is not, for as long as its ends, or the other end alone, go on. */
+static __always_inline bool lasts(const struct flow *flow, const struct frame *f, __u8 direction)
+{
+	return flow->reason == REASON_RECHECK && (f->protocol == IPPROTO_TCP || direction != flow->direction);
+}
+
 enum { MISS = -2 };
 
 /* The verdict that the table holds for this frame, MISS if it must be judged. */
@@ -80,13 +94,14 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 	if (direction == EGRESS && flow->mac && flow->mac != mac)
 		return MISS;
 	if (flow->verdict == VERDICT_DENIED) {
-		if (direction != flow->direction && (flow->reason != REASON_RECHECK || opens(f)) && enforcing())
+		if (direction != flow->direction && revives(flow, f) && enforcing())
 			return MISS;
-		/* A denial is asked for again in time, a connection that was cut is not. */
-		account(flow, flow->reason == REASON_RECHECK && f->protocol == IPPROTO_TCP ? now : flow->seen, skb->len,
-			direction);
+		account(flow, lasts(flow, f, direction) ? now : flow->seen, skb->len, direction);
 		return drop(flow->reason);
 	}
+	if (direction == INGRESS && flow->flags & FLOW_DEFERRED && flow->behind.known &&
+	    flow->behind.verdict == VERDICT_DENIED)
+		return drop(flow->reason);
 	if (anew(flow, f, direction))
 		return MISS;
 	if (direction == EGRESS && flow->flags & FLOW_FOREIGN && !still_tolerated(flow->judged.pod, &f->src))
@@ -96,8 +111,13 @@ static __always_inline int known(struct __sk_buff *skb, struct flow *flow, const
 	follow(flow, f, direction); /* where the quota is full it stays half open */
 	lengthen(flow, f->protocol);
 	if (direction == EGRESS && flow->direction == INGRESS && !(flow->flags & FLOW_NAMED) &&
-	    read_stamp(skb, &flow->process))
+	    read_stamp(skb, &flow->process)) {
 		flow->flags |= FLOW_NAMED;
+		if (flow->flags & FLOW_BY_PROCESS) { /* several may listen: this one has it */
+			flow->judged.ruleset = RULESET_STALE;
+			return MISS;
+		}
+	}
 	account(flow, now, skb->len, direction);
 	return pass(skb, direction, slot, flow->flags);
 }

@@ -3,6 +3,7 @@
 #ifndef SLUICE_SERVICE_H
 #define SLUICE_SERVICE_H
 
+#include <linux/in.h>
 #include "judge.h"
 
 static __always_inline bool isolated(struct assignment r, __u8 direction)
@@ -29,6 +30,8 @@ static __always_inline bool defers(__u32 slot, struct assignment r, const struct
 {
 	struct node_port np = { .port = port, .protocol = protocol };
 
+	if (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP && protocol != IPPROTO_SCTP)
+		return false; /* nothing else has a backend chosen for it */
 	if (!deferring(slot, r) || r.ruleset == RULESET_CLOSED || !isolated(r, EGRESS))
 		return false;
 	if (bpf_map_lookup_elem(&services, peer))

@@ -307,6 +307,7 @@ enum flow_state {
 #define FLOW_NAMED 4 /* the process was looked for */
 #define FLOW_DEFERRED 8 /* judged after DNAT, not here */
 #define FLOW_ANSWERED 16 /* TCP: by the other end, but not yet acknowledged */
+#define FLOW_BY_PROCESS 64 /* ingress: a program was asked for */
 #define FLOW_FOREIGN 32 /* bears an address that is not the pod's own */
 
 struct flow {

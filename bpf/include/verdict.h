@@ -50,15 +50,6 @@ static __always_inline int conclude(struct __sk_buff *skb, const struct visit *v
 	return denied ? drop(flow->reason) : pass(skb, v->direction, v->slot, flow->flags);
 }
 
-/* Do established connections outlive a change of rules? */
-static __always_inline bool keeps(void)
-{
-	__u32 zero = 0;
-	struct node *n = bpf_map_lookup_elem(&settings, &zero);
-
-	return n && n->keep;
-}
-
 /* A flow that the table knows, under rules that have changed since. */
 static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v, const struct flow *was,
 				   struct flow *flow)
@@ -70,6 +61,8 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 		return TCX_NEXT; /* another program has the socket: the pod's next frame tells */
 	*flow = *was;
 	flow->judged = v->rules;
+	if (v->direction == EGRESS)
+		flow->behind.known = 0; /* the later point judges anew */
 	if ((was->reason == REASON_EXEMPT && was->direction == INGRESS) || (keeps() && was->state == FLOW_OPEN)) {
 		put_flow(&v->key, flow, false);
 		return pass(skb, v->direction, v->slot, flow->flags);
@@ -137,7 +130,7 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 	}
 	if (v->direction == EGRESS && read_stamp(skb, &flow->process))
 		flow->flags |= FLOW_NAMED;
-	if (v->direction == INGRESS && !skb->ingress_ifindex) {
+	if (v->direction == INGRESS && made_here(skb, &v->frame)) {
 		flow->verdict = VERDICT_ALLOWED; /* made on this node, outside pods: probes */
 		flow->reason = REASON_EXEMPT;
 	} else {

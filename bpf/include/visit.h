@@ -32,6 +32,25 @@ struct visit {
 /* The visit under way, too large for the stack, as a draft is. */
 ARRAY(visits, BPF_MAP_TYPE_PERCPU_ARRAY, struct visit, 1);
 
+/*
+ * Was this frame made on the node, outside pods? Such a one came in by no interface;
+ * but neither did what the kernel has put together and split again on its way, which
+ * has no socket.
+ */
+static __always_inline bool made_here(struct __sk_buff *skb, const struct frame *f)
+{
+	return !skb->ingress_ifindex && (!f->split || skb->sk);
+}
+
+/* Do established connections outlive a change of rules? */
+static __always_inline bool keeps(void)
+{
+	__u32 zero = 0;
+	struct node *n = bpf_map_lookup_elem(&settings, &zero);
+
+	return n && n->keep;
+}
+
 /* A frame that policy denies; while enforcement is off it passes, and is counted. */
 static __always_inline int drop(__u8 reason)
 {

@@ -71,10 +71,13 @@ static __always_inline int judge_backend(const struct passage *p, struct flow *f
 		total(a.verdict, EGRESS, a.reason);
 		return a.verdict;
 	}
+	flow->behind.known = 0;
+	barrier();
 	flow->behind.addr = p->to;
 	flow->behind.port = p->port;
 	flow->behind.judged = p->rules;
 	flow->behind.verdict = a.verdict;
+	barrier();
 	flow->behind.known = 1;
 	flow->reason = a.reason;
 	flow->rule = a.rule;
@@ -84,8 +87,11 @@ static __always_inline int judge_backend(const struct passage *p, struct flow *f
 
 static __always_inline bool remembered(const struct passage *p, const struct flow *f)
 {
-	return f->behind.known && f->behind.port == p->port && same_addr(&f->behind.addr, &p->to) &&
-	       f->behind.judged.pod == p->rules.pod && f->behind.judged.ruleset == p->rules.ruleset;
+	if (f->behind.port != p->port || !same_addr(&f->behind.addr, &p->to) || f->behind.judged.pod != p->rules.pod)
+		return false;
+	if (f->state == FLOW_OPEN && f->behind.verdict != VERDICT_DENIED && keeps())
+		return true;
+	return f->behind.known && f->behind.judged.ruleset == p->rules.ruleset;
 }
 
 /* Tells of a verdict as the flow's, which the door has allowed. */
@@ -151,13 +157,13 @@ static __always_inline int after_dnat(struct sk_buff *skb)
 
 	if (!(stamp & ~STAMP_DEFERRED))
 		return NF_ACCEPT; /* not from a pod */
-	if ((skb->_nfct & NFCT_INFO) >= CT_REPLY)
-		return NF_ACCEPT;
 	p.slot = (stamp & ~STAMP_DEFERRED) - 1;
 	p.deferred = (stamp & STAMP_DEFERRED) != 0;
 	ct = conntrack_of(skb);
 	if (!ct) /* not tracked, so not translated: a Service that leads nowhere */
 		return p.deferred ? refuse(REASON_DEFAULT_DENY) : NF_ACCEPT;
+	if (is_reply(skb))
+		return NF_ACCEPT;
 	read_tuples(&p, ct);
 	if (!p.translated && !p.deferred)
 		return NF_ACCEPT;
