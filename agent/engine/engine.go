@@ -52,7 +52,9 @@ type Engine struct {
 	files    *files
 	held     map[netip.Addr]holder // as of the last change that is in force
 	heldOf   *merging
-	merging  *merging // the last one
+	// nodeAddrs are this node's own addresses, looked up anew by deferralChanged.
+	nodeAddrs []netip.Addr
+	merging   *merging // the last one
 
 	view  view // what readers see, replaced as a whole
 	again chan struct{}

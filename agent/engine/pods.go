@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/sluice-io/sluice/agent/datapath"
@@ -191,6 +192,7 @@ func (e *Engine) Attach(_ context.Context, a rpc.Attachment) (rpc.AttachReply, e
 	defer e.mu.Unlock()
 	p := &pod{Attachment: a}
 	e.pods[a.Key()] = p
+	e.nodeAddrs = nil // the first pod of a bridge brings the bridge
 	if err := e.realise(); err != nil {
 		return rpc.AttachReply{State: unrealised(p)}, fmt.Errorf("realise pod %s: %w", p.key(), e.refuse(p, err))
 	}
@@ -271,17 +273,26 @@ func (e *Engine) reach(img *compile.Image, want *datapath.Desired) error {
 			delete(want.Deferring, slot)
 		}
 	}
-	var err error
-	want.NodeAddrs, err = datapath.NodeAddrs()
-	return err
+	if e.nodeAddrs == nil {
+		var err error
+		if e.nodeAddrs, err = datapath.NodeAddrs(); err != nil {
+			return err
+		}
+	}
+	want.NodeAddrs = e.nodeAddrs
+	return nil
 }
 
 // deferralChanged says whether some pod's flows can be judged after DNAT that could
-// not before, or the other way round: br_netfilter is switched by others.
+// not before, or the other way round, or whether the node has other addresses: both
+// are changed by others.
 func (e *Engine) deferralChanged() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	changed := false
+	if now, err := datapath.NodeAddrs(); err == nil && !slices.Equal(now, e.nodeAddrs) {
+		e.nodeAddrs, changed = now, true
+	}
 	for _, p := range e.pods {
 		before := p.undeferred
 		p.undeferred, p.asked = e.dp.Undeferred(p.HostIfIndex), true
