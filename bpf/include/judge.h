@@ -55,12 +55,13 @@ static __always_inline __u32 program_of(const struct program *p, __u32 known)
 	return bpf_map_lookup_elem(&resolved, &container) ? 0 : known;
 }
 
-#define FILTER_BITS 15 /* of lengths, above PORT_BITS */
+#define FILTER_BITS 14 /* of lengths, above PORT_BITS */
+#define NO_ANY (1U << 31) /* of lengths: the set has no entry of every protocol */
 
 /* Does the set's filter rule out that it has this very port? Most denials end here. */
 static __always_inline bool filtered(__u32 lengths, __u8 protocol, __u16 port)
 {
-	__u32 filter = lengths >> (PORT_BITS + 1);
+	__u32 filter = lengths >> (PORT_BITS + 1) & ((1 << FILTER_BITS) - 1);
 
 	return filter && !(filter >> ((port * 31U + protocol) % FILTER_BITS) & 1);
 }
@@ -79,6 +80,8 @@ static __noinline struct grant *grant_of(const struct port_set *set, __u8 protoc
 		if (g)
 			return g;
 	}
+	if (set->lengths & NO_ANY)
+		return 0;
 	k.protocol = 0;
 	k.bits = 0;
 	k.port = 0;

@@ -87,8 +87,9 @@ struct assignment {
 };
 
 /*
- * Bit n of lengths, up to 16: the set has entries of n bits. The others are a filter
- * of the exact ports, none: there is no filter. id 0: the set grants nothing.
+ * Bit n of lengths, up to 16: the set has entries of n bits. Then 14 bits are a filter
+ * of the exact ports, none: there is no filter. The last: it has no entry of every
+ * protocol. id 0: the set grants nothing.
  */
 struct port_set {
 	__u32 id;

@@ -55,7 +55,7 @@ const ClassNone uint32 = 0
 //	    for bits from 16 down to 0 that set.Lengths has:
 //	        Ports[set.ID, proto, bits, port cut to bits] if it is there (with 16 bits:
 //	        only if the filter lets it through)
-//	    Ports[set.ID, 0, 0, 0] if it is there, else the zero Grant
+//	    Ports[set.ID, 0, 0, 0] if it is there (never if bit 31 is set), else the zero Grant
 //	if RuleSets[R].Active[D][Admin]: Accept and Deny of grant(Admin) are final
 //	for L of NetworkPolicies, WorkloadPolicies that RuleSets[R].Active[D][L]:
 //	    rule := Processes[grant(L).Processes, program], else grant(L).Rule
@@ -135,8 +135,8 @@ type Edge struct {
 
 // PortSet names a port set; the zero PortSet grants nothing. Bit n of Lengths, 0 to
 // 16, is set if the set has an entry of a protocol with that many bits. The bits
-// above are a filter: 17 + (31*port + protocol) mod 15 is set for each entry with 16
-// bits.
+// 17 to 30 are a filter: 17 + (31*port + protocol) mod 14 is set for each entry with 16
+// bits. Bit 31 is set if the set has no entry of every protocol.
 type PortSet struct {
 	ID      uint32
 	Lengths uint32

@@ -87,13 +87,16 @@ func grantOf(im *Image, q question, layer Layer) Grant {
 		if set.Lengths&(1<<bits) == 0 {
 			continue
 		}
-		if filter := set.Lengths >> 17; bits == 16 && filter>>((uint32(q.Port)*31+uint32(q.Protocol))%15)&1 == 0 {
+		if filter := set.Lengths >> 17 & 0x3fff; bits == 16 && filter>>((uint32(q.Port)*31+uint32(q.Protocol))%14)&1 == 0 {
 			continue
 		}
 		key := PortKey{set.ID, q.Protocol, uint8(bits), q.Port >> (16 - bits) << (16 - bits)}
 		if grant, ok := im.Ports[key]; ok {
 			return grant
 		}
+	}
+	if set.Lengths>>31 == 1 {
+		return Grant{}
 	}
 	return im.Ports[PortKey{Set: set.ID}]
 }

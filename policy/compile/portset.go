@@ -36,6 +36,9 @@ func (b builder) portSet(terms []term, which []int) PortSet {
 			}
 		}
 	}
+	if !slices.Contains(set.keys, PortKey{}) {
+		out.Lengths |= noAny
+	}
 	set.keys = sortedSet(set.keys, comparePorts)
 	e := encode(kindPorts)
 	for _, key := range set.keys {
@@ -100,8 +103,11 @@ func (b builder) grant(terms []term, which []int) Grant {
 	return out
 }
 
+// noAny of PortSet.Lengths says that there is no entry of every protocol.
+const noAny = 1 << 31
+
 // filterBit is the bit of PortSet.Lengths that stands for an exact port.
 func filterBit(proto policy.Protocol, port uint16) uint32 {
-	const from, bits = 17, 15
+	const from, bits = 17, 14
 	return 1 << (from + (uint32(port)*31+uint32(proto))%bits)
 }
