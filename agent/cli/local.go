@@ -64,7 +64,8 @@ func (c *command) uninstall() *cobra.Command {
 		Use:   "uninstall",
 		Short: "Remove every program, pin and record from this node",
 		Long: `Removes what an agent left in place: attached programs, pins, records of pods and
-applied objects. Pods keep their network; nothing judges it any more. Stop the agent first.`,
+applied objects. Pods keep their network; nothing judges it any more. A bpf filesystem that the agent
+mounted at /sys/fs/bpf, its usual place, stays: others may pin there. Stop the agent first.`,
 		Example: `  sluice uninstall
   sluice uninstall --state-dir /tmp/a --bpffs /sys/fs/bpf/a --socket /tmp/a/sock`,
 		Args: cobra.NoArgs,

@@ -23,3 +23,17 @@ func TestInstallTwice(t *testing.T) {
 		}
 	}
 }
+
+func TestUseLoads(t *testing.T) {
+	bpftest.RequireRoot(t)
+	s, err := state.New()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	coll, err := LoadUse(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	coll.Close()
+}

@@ -167,7 +167,7 @@ func TestEveryObjectIsTested(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if lines := strings.Count(string(b), "\n"); lines > 400 {
+		if lines := strings.Count(string(b), "\n"); lines > 300 {
 			t.Errorf("%s has %d lines", src, lines)
 		}
 		if !strings.HasPrefix(string(b), "//go:build ignore\n") {
