@@ -107,7 +107,8 @@ func namedPorts(pod policy.Pod, p policy.Port) []policy.ContainerPort {
 
 // destinations are the pods whose port names a rule means: on ingress the judged
 // pod; on egress those that have the peer's address and that a peer of the rule
-// selects. A peer that is no selector of pods means whatever pod is there.
+// selects, by its labels or a Service's selector. Any other peer, an address of an
+// EndpointSlice too, means whatever pod is there.
 func (q *question) destinations(own string, peers []policy.Peer) []policy.Pod {
 	if q.Direction == policy.Ingress {
 		return []policy.Pod{q.pod}
@@ -118,8 +119,11 @@ func (q *question) destinations(own string, peers []policy.Peer) []policy.Pod {
 	var out []policy.Pod
 	for _, pod := range q.at {
 		if slices.ContainsFunc(peers, func(p policy.Peer) bool {
-			if isPodSelector(p) {
+			switch {
+			case isPodSelector(p):
 				return selectsPod(q.c, own, p, pod)
+			case p.Service != nil:
+				return inSlices(q.c, *p.Service, q.Peer) || isBackend(q.c, *p.Service, pod)
 			}
 			return q.matchesPeer(own, p)
 		}) {

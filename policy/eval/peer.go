@@ -66,10 +66,13 @@ func (q *question) isBehind(service policy.ObjectKey) bool {
 	if inSlices(q.c, service, q.Peer) {
 		return true
 	}
-	selector := q.c.Services[service].Selector
-	return len(selector) > 0 && slices.ContainsFunc(q.at, func(pod policy.Pod) bool {
-		return pod.Namespace == service.Namespace && hasLabels(pod.Labels, selector)
-	})
+	return slices.ContainsFunc(q.at, func(pod policy.Pod) bool { return isBackend(q.c, service, pod) })
+}
+
+// isBackend says whether a Service's selector selects a pod.
+func isBackend(c *policy.Cluster, service policy.ObjectKey, pod policy.Pod) bool {
+	selector := c.Services[service].Selector
+	return len(selector) > 0 && pod.Namespace == service.Namespace && hasLabels(pod.Labels, selector)
 }
 
 func inSlices(c *policy.Cluster, service policy.ObjectKey, addr netip.Addr) bool {
