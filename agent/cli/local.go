@@ -23,7 +23,7 @@ Options without a flag stand in a file:
   kind: AgentConfiguration
   antiSpoofing: Enforce              # Enforce | Audit | Off: frames that bear a foreign source
   establishedConnections: Recheck    # Recheck | Keep: what a change of rules does to them
-  maps: {flows: 131072, processes: 16384, addresses: 131072, prefixes: 65536, edges: 262144, ports: 131072}
+  maps: {flows: 131073, processes: 16384, addresses: 131072, prefixes: 65536, edges: 262144, ports: 131072}
   flowQuotas: {halfOpen: 4096, open: 32768, denied: 4096}   # of one pod
   timeouts:
     tcp: {halfOpen: 60s, open: 6h, closing: 10s}

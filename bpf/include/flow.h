@@ -194,14 +194,23 @@ static __always_inline long start_reaper(void)
 /* When this CPU last found the table full; CLOCK_MONOTONIC_COARSE, ns. */
 ARRAY(full_since, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, 1);
 
+/* Was the table full a moment ago? */
+static __always_inline bool is_full(__u64 now)
+{
+	__u32 zero = 0;
+	__u64 *since = bpf_map_lookup_elem(&full_since, &zero);
+
+	return since && now - *since < FULL_FOR;
+}
+
 /* Enters what is new under k, which has its place in a quota; false: table full. */
 static __always_inline bool add_flow(const struct flow_key *k, struct flow *f, __u32 q)
 {
 	__u32 zero = 0;
-	__u64 *since = bpf_map_lookup_elem(&full_since, &zero);
+	__u64 *since;
 	long err;
 
-	if (since && f->seen - *since < FULL_FOR)
+	if (is_full(f->seen))
 		goto full;
 	err = bpf_map_update_elem(&flows, k, f, BPF_NOEXIST);
 	if (err == -EEXIST) { /* another CPU was first */
@@ -209,6 +218,7 @@ static __always_inline bool add_flow(const struct flow_key *k, struct flow *f, _
 		return true;
 	}
 	if (err) {
+		since = bpf_map_lookup_elem(&full_since, &zero);
 		if (since)
 			*since = f->seen;
 		goto full;

@@ -22,7 +22,7 @@
 #define MAX_SOURCES 4096
 #define MAX_SERVICES 16384
 #define MAX_PROCS 16384
-#define MAX_FLOWS 131072
+#define MAX_FLOWS 131073 /* one above a power of two: twice the buckets, a miss walks half as far */
 #define RING_BYTES (1 << 20)
 
 #define FRAGMENTS_EACH 32 /* datagrams of a pod that are in the midst of arriving */

@@ -17,6 +17,22 @@ static __always_inline bool isolated(struct assignment r, __u8 direction)
 	return !rs || *(__u32 *)&rs->active[(direction & 1) * LAYERS];
 }
 
+/* Does nothing pass in this direction but what a rule allows? */
+static __always_inline bool needs_allow(struct assignment r, __u8 direction)
+{
+	__u32 id = r.ruleset;
+	struct ruleset *rs;
+	__u8 *active;
+
+	if (id == RULESET_OPEN)
+		return false;
+	rs = bpf_map_lookup_elem(&rulesets, &id);
+	if (!rs)
+		return true;
+	active = &rs->active[(direction & 1) * LAYERS];
+	return active[LAYER_NETWORK] | active[LAYER_WORKLOAD];
+}
+
 /* Are the pod's frames seen after DNAT too? */
 static __always_inline bool deferring(__u32 slot, struct assignment r)
 {

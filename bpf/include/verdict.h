@@ -98,6 +98,13 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 	return pass(skb, v->direction, v->slot, flags);
 }
 
+/* Is a new flow denied whatever the rules say of it? There is no place for it. */
+static __always_inline bool crowded_out(struct __sk_buff *skb, const struct visit *v)
+{
+	return v->absent && is_full(v->now) && needs_allow(v->rules, v->direction) &&
+	       !(v->direction == INGRESS && made_here(skb, &v->frame));
+}
+
 static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 {
 	struct flow *was = v->absent ? 0 : bpf_map_lookup_elem(&flows, &v->key);
@@ -127,6 +134,10 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 		}
 		if (v->direction == EGRESS && !is_nascent(v))
 			flow->flags |= FLOW_FOREIGN;
+	}
+	if (crowded_out(skb, v)) {
+		count(&full, FULL_FLOWS);
+		return drop(REASON_TABLE_FULL);
 	}
 	if (v->direction == EGRESS && read_stamp(skb, &flow->process))
 		flow->flags |= FLOW_NAMED;

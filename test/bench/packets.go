@@ -117,7 +117,7 @@ func allowed(f figures, base float64) error {
 			if err := l.fill(); err != nil {
 				return 0, err
 			}
-			return l.sampleNew()
+			return l.sample(l.out) // none is entered, none told
 		}},
 	} {
 		c, err := peerCluster(cycle, 1, 80)
