@@ -8,10 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
+
+	"github.com/cilium/ebpf"
+	"github.com/cilium/ebpf/link"
 
 	"github.com/sluice-io/sluice/test/harness"
 )
@@ -22,12 +27,20 @@ const (
 	connects   = 800  // of a round; all rounds together stay below the ephemeral ports
 )
 
+// What is at the pods' doors.
+const (
+	gated = "gated"
+	bare  = "bare"
+	nop   = "nop"
+)
+
 // lines are two pods that talk to each other.
 type lines struct {
 	node   *harness.Node
 	ends   []*harness.Command
 	order  io.WriteCloser
 	answer *bufio.Reader
+	links  []link.Link
 	ns     map[string][]float64
 }
 
@@ -43,10 +56,11 @@ func rates(ctx context.Context, f figures, bin string) error {
 // clientCPU is the last processor.
 func clientCPU() string { return strconv.Itoa(runtime.NumCPU() - 1) }
 
-// compare compares two nodes, each with a pair of pods through the real conflist: on
-// one every pod is isolated and may reach the others, on the other sluice-cni lets
-// pods through, since no agent ever ran there, and nothing is attached. The rounds
-// take turns, each first every other time.
+// compare compares three nodes, each with a pair of pods through the real conflist:
+// on one every pod is isolated and may reach the others, on the next sluice-cni lets
+// pods through, since no agent ever ran there, and nothing is attached; on the last
+// programs that do nothing are attached where the door's would be. The rounds take
+// turns, each first in its turn.
 func compare(ctx context.Context, f figures, bin, suffix, serverCPU string) (err error) {
 	var pairs []*lines
 	defer func() {
@@ -54,13 +68,13 @@ func compare(ctx context.Context, f figures, bin, suffix, serverCPU string) (err
 			err = errors.Join(err, p.close())
 		}
 	}()
-	for _, gated := range []bool{true, false} {
+	for _, kind := range []string{gated, bare, nop} {
 		p, err := newLines(bin)
 		if err != nil {
 			return err
 		}
 		pairs = append(pairs, p)
-		if gated {
+		if kind == gated {
 			if err := p.gate(ctx); err != nil {
 				return err
 			}
@@ -68,20 +82,26 @@ func compare(ctx context.Context, f figures, bin, suffix, serverCPU string) (err
 		if err := p.start(ctx, serverCPU); err != nil {
 			return err
 		}
+		if kind == nop {
+			if err := p.attachNop(); err != nil {
+				return err
+			}
+		}
 	}
 	for i := range rateRounds + 1 {
 		for _, what := range []string{"rr", "crr"} {
 			for j := range pairs {
-				if err := pairs[(i+j)%2].round(what, i > 0); err != nil {
+				if err := pairs[(i+j)%len(pairs)].round(what, i > 0); err != nil {
 					return err
 				}
 			}
 		}
 	}
-	with, without := pairs[0].ns, pairs[1].ns
+	with, without, idle := pairs[0].ns, pairs[1].ns, pairs[2].ns
 	for what, n := range map[string]float64{"rr": exchanges, "crr": connects} {
 		f.add(what+suffix+"_us", median(with[what])/n/1000, "us")
 		f.add(what+suffix+"_ratio", median(without[what])/median(with[what]), "")
+		f.add(what+suffix+"_nop_ratio", median(without[what])/median(idle[what]), "")
 	}
 	return nil
 }
@@ -107,6 +127,47 @@ func (l *lines) gate(ctx context.Context) error {
 "ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 5201}]}],
 "egress": [{"to": [{"podSelector": {}}], "ports": [{"port": 5201}]}]}}`))
 	return err
+}
+
+// attachNop puts a program that does nothing where a pod's door would be, both ways.
+func (l *lines) attachNop() error {
+	spec, err := loadFloor()
+	if err != nil {
+		return fmt.Errorf("read floor: %w", err)
+	}
+	p, err := ebpf.NewProgram(spec.Programs["nop"])
+	if err != nil {
+		return fmt.Errorf("load nop: %w", err)
+	}
+	defer p.Close()
+	return l.node.Do(func() error {
+		for _, pod := range l.node.Pods() {
+			for _, i := range pod.Result.Interfaces {
+				if i.Sandbox != "" || !strings.HasPrefix(i.Name, "veth") {
+					continue
+				}
+				if err := l.attach(p, i.Name); err != nil {
+					return err
+				}
+			}
+		}
+		return nil
+	})
+}
+
+func (l *lines) attach(p *ebpf.Program, name string) error {
+	i, err := net.InterfaceByName(name)
+	if err != nil {
+		return fmt.Errorf("find %s: %w", name, err)
+	}
+	for _, hook := range []ebpf.AttachType{ebpf.AttachTCXIngress, ebpf.AttachTCXEgress} {
+		at, err := link.AttachTCX(link.TCXOptions{Interface: i.Index, Program: p, Attach: hook})
+		if err != nil {
+			return fmt.Errorf("attach to %s: %w", name, err)
+		}
+		l.links = append(l.links, at)
+	}
+	return nil
 }
 
 // start makes the pods, server and client.
@@ -173,6 +234,9 @@ func (l *lines) round(what string, counts bool) error {
 
 // close ends both ends with the node.
 func (l *lines) close() error {
+	for _, at := range l.links {
+		at.Close()
+	}
 	err := l.node.Close()
 	for _, end := range l.ends {
 		_ = end.Wait() // killed
