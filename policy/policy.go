@@ -131,15 +131,6 @@ type Class string
 // Privileges is a gain of capability, uid or gid over the process's baseline.
 const Privileges Class = "Privileges"
 
-// Action is what happens to an act that a runtime rule does not allow.
-type Action string
-
-// The actions of this version's runtime rules.
-const (
-	Kill   Action = "Kill"
-	Ignore Action = "Ignore"
-)
-
 // EscalationRule says what happens on acts of some classes.
 type EscalationRule struct {
 	Classes []Class
@@ -157,6 +148,10 @@ type WorkloadPolicy struct {
 	DenyResponse    DenyResponse
 	Isolates        [2]bool // by Direction
 	Rules           [2][]Rule
+	Fallback        Fallback
+	Exec            *Exec         // nil: not restricted
+	Capabilities    *Capabilities // nil: not restricted
+	Files           []FileRule
 	Escalation      []EscalationRule
 	// AllowedSources are CIDRs that the pods may use as source besides their own
 	// addresses; only a ClusterWorkloadPolicy in Enforce mode grants them.

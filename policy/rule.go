@@ -112,7 +112,8 @@ type Peer struct {
 }
 
 // Process names a program by its path inside the container's root, symlinks
-// resolved there.
+// resolved there. In runtime rules a trailing /* stands for the programs in one
+// folder, /** for those below it at any depth.
 type Process struct {
 	Path string
 }
