@@ -204,7 +204,7 @@ func lower(want Desired) raw {
 		r.rulesets[id] = lowerRuleSet(rs)
 	}
 	for e, set := range img.Edges {
-		r.edges[state.RawEdge{Ruleset: e.RuleSet, Class: e.Class, Direction: uint8(e.Direction), Layer: uint8(e.Layer)}] = state.RawPortSet{Id: set.ID, Lengths: set.Lengths}
+		r.edges[state.RawEdge{List: e.List, Class: e.Class}] = state.RawPortSet{Id: set.ID, Lengths: set.Lengths}
 	}
 	for k, g := range img.Ports {
 		r.ports[state.RawPortKey{Set: k.Set, Protocol: uint8(k.Protocol), Bits: k.Bits, Port: k.Port}] =
@@ -245,6 +245,7 @@ func lowerRuleSet(rs compile.RuleSet) state.RawRuleset {
 		for layer, set := range rs.AnyPeer[dir] {
 			at := dir*compile.Layers + layer
 			out.AnyPeer[at] = state.RawPortSet{Id: set.ID, Lengths: set.Lengths}
+			out.Lists[at] = rs.Lists[dir][layer]
 			out.Active[at] = flag(rs.Active[dir][layer])
 		}
 		out.ErrnoResponse[dir] = flag(rs.Errno[dir])

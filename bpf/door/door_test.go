@@ -60,11 +60,10 @@ func fixtureOn(tb testing.TB, s *state.State, c Config) *fixture {
 	f := &fixture{TB: tb, s: s, in: coll.Programs[progIn], out: coll.Programs[progOut]}
 	f.pod = state.Pod{IfIndex: 1, Cookie: 99, MAC: bpftest.PodMAC(), Addrs: []netip.Addr{pod4, pod6}}
 	must(tb, s.Register(&f.pod))
-	both := state.RawRuleset{Active: [8]uint8{1: 1, 5: 1}}
-	must(tb, s.Rulesets.Put(uint32(restricted), both))
-	must(tb, s.Rulesets.Put(uint32(locked), both))
+	must(tb, s.Rulesets.Put(uint32(restricted), isolating))
+	must(tb, s.Rulesets.Put(uint32(locked), state.RawRuleset{Active: isolating.Active}))
 	for dir := range uint8(2) {
-		must(tb, s.Edges.Put(edge(restricted, dir), state.RawPortSet{Id: 40, Lengths: 1 << 16}))
+		must(tb, s.Edges.Put(edge(dir), state.RawPortSet{Id: 40, Lengths: 1 << 16}))
 	}
 	must(tb, s.Ports.Put(state.RawPortKey{Set: 40, Protocol: tcp, Bits: 16, Port: 80}, state.RawGrant{Rule: rule}))
 	must(tb, s.Ports.Put(state.RawPortKey{Set: 40, Protocol: udp, Bits: 16, Port: 53}, state.RawGrant{Rule: rule}))
@@ -73,9 +72,12 @@ func fixtureOn(tb testing.TB, s *state.State, c Config) *fixture {
 	return f
 }
 
-// edge is where a rule set names what friends may do.
-func edge(ruleset uint32, direction uint8) state.RawEdge {
-	return state.RawEdge{Ruleset: ruleset, Class: friend, Direction: direction, Layer: state.LayerNetwork}
+// isolating isolates in both directions by lists of NetworkPolicies' rules.
+var isolating = state.RawRuleset{Active: [8]uint8{1: 1, 5: 1}, Lists: [8]uint32{1: 50, 5: 51}}
+
+// edge is where the list of one direction names what friends may do.
+func edge(direction uint8) state.RawEdge {
+	return state.RawEdge{List: 50 + uint32(direction), Class: friend}
 }
 
 func (f *fixture) use(ruleset uint32) {
@@ -99,10 +101,7 @@ func (f *fixture) grantAll() {
 // useEqual switches to a rule set that says the same as the restricted one.
 func (f *fixture) useEqual() {
 	f.Helper()
-	must(f, f.s.Rulesets.Put(uint32(same), state.RawRuleset{Active: [8]uint8{1: 1, 5: 1}}))
-	for dir := range uint8(2) {
-		must(f, f.s.Edges.Put(edge(same, dir), state.RawPortSet{Id: 40, Lengths: 1 << 16}))
-	}
+	must(f, f.s.Rulesets.Put(uint32(same), isolating))
 	f.use(same)
 }
 

@@ -128,7 +128,7 @@ func TestEcho(t *testing.T) {
 func (f *fixture) onlyOut() {
 	f.Helper()
 	f.grantAll()
-	must(f, f.s.Edges.Delete(edge(restricted, 0)))
+	must(f, f.s.Edges.Delete(edge(0)))
 	f.use(restricted)
 }
 

@@ -89,14 +89,15 @@ static __noinline struct grant *grant_of(const struct port_set *set, __u8 protoc
 }
 
 /* What a layer says of q; 0: nothing. */
-static __always_inline struct grant *ask_layer(const struct question *q, const struct ruleset *rs, __u32 ruleset,
-					       __u8 layer, struct answer *a)
+static __always_inline struct grant *ask_layer(const struct question *q, const struct ruleset *rs, __u8 layer,
+					       struct answer *a)
 {
-	struct edge e = { .ruleset = ruleset, .class = a->class, .direction = q->direction, .layer = layer };
+	__u32 at = (q->direction & 1) * LAYERS + layer;
+	struct edge e = { .list = rs->lists[at], .class = a->class };
 	const struct port_set *set = bpf_map_lookup_elem(&edges, &e);
 
 	if (!set)
-		set = &rs->any_peer[(q->direction & 1) * LAYERS + layer];
+		set = &rs->any_peer[at];
 	return set->id ? grant_of(set, q->protocol, q->port) : 0;
 }
 
@@ -126,10 +127,9 @@ static __always_inline bool active(const struct question *q, const struct rulese
 enum { UNDECIDED = -1 };
 
 /* Asks a layer whose first matching rule decides: 1 accepted, 0 denied, or UNDECIDED. */
-static __always_inline int ask_ordered(const struct question *q, const struct ruleset *rs, __u32 id, __u8 layer,
-				       struct answer *a)
+static __always_inline int ask_ordered(const struct question *q, const struct ruleset *rs, __u8 layer, struct answer *a)
 {
-	struct grant *g = active(q, rs, layer) ? ask_layer(q, rs, id, layer, a) : 0;
+	struct grant *g = active(q, rs, layer) ? ask_layer(q, rs, layer, a) : 0;
 
 	if (!g || g->outcome == OUTCOME_PASS)
 		return UNDECIDED;
@@ -139,14 +139,14 @@ static __always_inline int ask_ordered(const struct question *q, const struct ru
 }
 
 /* Asks a layer that isolates, if it does: 1 allowed, 0 denied, or UNDECIDED. */
-static __always_inline int ask_isolating(const struct question *q, const struct ruleset *rs, __u32 id, __u8 layer,
+static __always_inline int ask_isolating(const struct question *q, const struct ruleset *rs, __u8 layer,
 					 struct answer *a)
 {
 	__u32 rule;
 
 	if (!active(q, rs, layer))
 		return UNDECIDED;
-	rule = rule_of(q, ask_layer(q, rs, id, layer, a), a);
+	rule = rule_of(q, ask_layer(q, rs, layer, a), a);
 	if (!rule) {
 		a->reason = REASON_DEFAULT_DENY;
 		a->rule = 0;
@@ -159,26 +159,26 @@ static __always_inline int ask_isolating(const struct question *q, const struct 
 	return 1;
 }
 
-/* 1 if rule set id allows the question; sets reason and rule. */
-static __always_inline int ask(const struct question *q, const struct ruleset *rs, __u32 id, struct answer *a)
+/* 1 if a rule set allows the question; sets reason and rule. */
+static __always_inline int ask(const struct question *q, const struct ruleset *rs, struct answer *a)
 {
 	int workload, network, decided;
 
 	a->reason = REASON_NO_POLICY;
 	a->rule = 0;
-	decided = ask_ordered(q, rs, id, LAYER_ADMIN, a);
+	decided = ask_ordered(q, rs, LAYER_ADMIN, a);
 	if (decided != UNDECIDED)
 		return decided;
-	workload = ask_isolating(q, rs, id, LAYER_WORKLOAD, a);
+	workload = ask_isolating(q, rs, LAYER_WORKLOAD, a);
 	if (!workload) {
 		a->errno_response = rs->errno_response[q->direction & 1];
 		return 0;
 	}
-	network = ask_isolating(q, rs, id, LAYER_NETWORK, a);
+	network = ask_isolating(q, rs, LAYER_NETWORK, a);
 	if (!network)
 		return 0;
 	if (workload == UNDECIDED && network == UNDECIDED)
-		return ask_ordered(q, rs, id, LAYER_BASELINE, a) != 0;
+		return ask_ordered(q, rs, LAYER_BASELINE, a) != 0;
 	return 1;
 }
 
@@ -204,7 +204,7 @@ __noinline int judge(const struct question *q, struct answer *a)
 	if (!rs)
 		return 0;
 	a->class = class_of(&q->peer);
-	if (!ask(q, rs, id, a))
+	if (!ask(q, rs, a))
 		return 0;
 	a->verdict = VERDICT_ALLOWED;
 	id = rs->audit;
@@ -212,7 +212,7 @@ __noinline int judge(const struct question *q, struct answer *a)
 		return 1;
 	rs = bpf_map_lookup_elem(&rulesets, &id);
 	second.class = a->class;
-	if (rs && !ask(q, rs, id, &second)) {
+	if (rs && !ask(q, rs, &second)) {
 		a->verdict = VERDICT_AUDIT_DENIED;
 		a->reason = second.reason;
 		a->rule = 0;

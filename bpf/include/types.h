@@ -99,6 +99,7 @@ struct port_set {
 /* A rule set's head; its edges, ports and processes have maps of their own. */
 struct ruleset {
 	struct port_set any_peer[2 * LAYERS]; /* by direction * LAYERS + layer */
+	__u32 lists[2 * LAYERS]; /* of rules, likewise */
 	struct port_set listen; /* ports that ingress rules keep for some programs */
 	__u8 active[2 * LAYERS]; /* layers that are asked, likewise */
 	__u8 errno_response[2]; /* by direction */
@@ -110,12 +111,10 @@ struct ruleset {
 
 enum action { ACTION_IGNORE = 0, ACTION_AUDIT = 1, ACTION_KILL = 2 };
 
+/* What a list of rules grants to the peers of a class is a port set. */
 struct edge {
-	__u32 ruleset;
+	__u32 list;
 	__u32 class;
-	__u8 direction;
-	__u8 layer;
-	__u8 _pad[2];
 };
 
 /* The ports of a protocol whose first bits are those of port. */

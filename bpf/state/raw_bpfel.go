@@ -74,12 +74,9 @@ type RawDoorway struct {
 }
 
 type RawEdge struct {
-	_         structs.HostLayout
-	Ruleset   uint32
-	Class     uint32
-	Direction uint8
-	Layer     uint8
-	Pad       [2]uint8
+	_     structs.HostLayout
+	List  uint32
+	Class uint32
 }
 
 type RawEscalationEvent struct {
@@ -295,6 +292,7 @@ type RawProgram struct {
 type RawRuleset struct {
 	_              structs.HostLayout
 	AnyPeer        [8]RawPortSet
+	Lists          [8]uint32
 	Listen         RawPortSet
 	Active         [8]uint8
 	ErrnoResponse  [2]uint8

@@ -9,19 +9,28 @@ import (
 	"github.com/sluice-io/sluice/policy"
 )
 
-// tables are what a rule set is in an Image. They hold for as long as the classes
-// of its entries do not change.
+// tables are what the ids in a head or a list stand for.
 type tables struct {
-	image uint64 // in which they were made
-	id    uint32
-	set   RuleSet
-	audit *tables // nil: none
-	edges []edge
-	// What the edges and the set point to.
 	ports     map[uint32]portSet
 	processes map[uint32][]pathGrant
 	rules     map[policy.RuleRef]uint32
 	used      []*usedID
+}
+
+func newTables() tables {
+	return tables{
+		ports: make(map[uint32]portSet), processes: make(map[uint32][]pathGrant), rules: make(map[policy.RuleRef]uint32),
+	}
+}
+
+// list is what a list of rules is in an Image. It holds for as long as the classes
+// of its entries do not change.
+type list struct {
+	tables
+	image uint64 // in which it was made
+	id    uint32
+	any   PortSet // of the rules without peers
+	edges []edge
 }
 
 type edge struct {
@@ -29,56 +38,100 @@ type edge struct {
 	PortSet
 }
 
-// fresh says whether the tables still hold.
-func (t *tables) fresh(s *ruleSet) bool {
-	return t != nil && !slices.ContainsFunc(s.entries, func(e *entry) bool { return e.changed > t.image })
+// head is the rest of a rule set. It holds for as long as its lists do.
+type head struct {
+	tables
+	id    uint32
+	set   RuleSet
+	lists [2][Layers]*list // nil: no rules
+	audit *head            // nil: none
 }
 
-// builder makes the tables of rule sets. Port sets and process sets are named by
-// the ids inside them: an id names one content for as long as anything uses it.
+// builder makes the heads and lists of rule sets. Port sets and process sets are
+// named by the ids inside them: an id names one content for as long as anything uses
+// it.
 type builder struct {
 	ids   *IDs
 	image uint64
+	last  map[sum]*list // of the Image before
+	lists map[sum]*list
 	out   *tables
 }
 
-// tablesOf are the tables of a rule set, as they were made last if they hold.
-func (b builder) tablesOf(s *ruleSet) *tables {
-	if s.tables.fresh(s) {
-		s.tables.keep(b.ids)
-		return s.tables
-	}
-	b.out = &tables{
-		image: b.image, ports: make(map[uint32]portSet),
-		processes: make(map[uint32][]pathGrant), rules: make(map[policy.RuleRef]uint32),
-	}
-	s.tables = b.out
-	b.out.id = b.id(s.sum)
-	b.out.set = RuleSet{Active: s.active, Errno: s.errno, Privileges: s.action}
-	if s.audit != nil {
-		b.out.audit = b.tablesOf(s.audit)
-		b.out.set.Audit = b.out.audit.id
-	}
-	if s.action != ActionIgnore {
-		b.out.set.PrivilegesRule = b.rule(s.actionRule)
-	}
+// headOf is the head of a rule set, as it was made last if it holds.
+func (b builder) headOf(s *ruleSet) *head {
+	var lists [2][Layers]*list
 	for d := range s.rules {
 		for l, rules := range s.rules[d] {
-			at := Edge{RuleSet: b.out.id, Direction: policy.Direction(d), Layer: Layer(l)}
-			b.out.set.AnyPeer[d][l] = b.edges(at, rules)
+			if len(rules) > 0 {
+				lists[d][l] = b.listOf(s.lists[d][l], rules)
+			}
 		}
 	}
-	b.out.set.Listen = b.listen(s.rules[policy.Ingress][WorkloadPolicies])
-	return b.out
+	var audit *head
+	if s.audit != nil {
+		audit = b.headOf(s.audit)
+	}
+	if h := s.head; h != nil && h.lists == lists && h.audit == audit {
+		h.keep(b.ids)
+		return h
+	}
+	s.head = &head{tables: newTables(), lists: lists, audit: audit}
+	b.out = &s.head.tables
+	s.head.id = b.id(s.sum)
+	s.head.set = b.ruleSet(s, s.head)
+	return s.head
+}
+
+// ruleSet is what a rule set's id stands for.
+func (b builder) ruleSet(s *ruleSet, h *head) RuleSet {
+	out := RuleSet{Active: s.active, Errno: s.errno, Privileges: s.action}
+	if h.audit != nil {
+		out.Audit = h.audit.id
+	}
+	if s.action != ActionIgnore {
+		out.PrivilegesRule = b.rule(s.actionRule)
+	}
+	for d := range h.lists {
+		for l, list := range h.lists[d] {
+			if list != nil {
+				out.Lists[d][l], out.AnyPeer[d][l] = list.id, list.any
+			}
+		}
+	}
+	out.Listen = b.listen(s.rules[policy.Ingress][WorkloadPolicies])
+	return out
+}
+
+// listOf is what a list of rules is, as it was made last if it holds.
+func (b builder) listOf(content sum, rules []*rule) *list {
+	if l, ok := b.lists[content]; ok {
+		return l
+	}
+	l := b.last[content]
+	if l != nil && !l.stale(rules) {
+		l.keep(b.ids)
+	} else {
+		l = &list{tables: newTables(), image: b.image}
+		b.out = &l.tables
+		l.id = b.id(content)
+		l.any, l.edges = b.edges(l.id, rules)
+	}
+	b.lists[content] = l
+	return l
+}
+
+// stale says whether the list of some rules is to be made anew.
+func (l *list) stale(rules []*rule) bool {
+	return slices.ContainsFunc(rules, func(r *rule) bool {
+		return slices.ContainsFunc(r.peers, func(e *entry) bool { return e.changed > l.image })
+	})
 }
 
 // keep says that an Image uses the tables.
 func (t *tables) keep(ids *IDs) {
 	for _, u := range t.used {
 		ids.keep(u)
-	}
-	if t.audit != nil {
-		t.audit.keep(ids)
 	}
 }
 
@@ -105,9 +158,9 @@ type term struct {
 	ports []PortKey
 }
 
-// edges adds the edges of one direction and layer: at stands for all of them but
-// for the class. It returns the port set of the rules without peers.
-func (b builder) edges(at Edge, rules []*rule) PortSet {
+// edges are the port set of the rules without peers, and the edges of a list where
+// others grant something too.
+func (b builder) edges(list uint32, rules []*rule) (anySet PortSet, out []edge) {
 	var terms []term
 	var anyPeer []int                 // terms are named by their index
 	byClass := make(map[*class][]int) // ascending
@@ -128,7 +181,7 @@ func (b builder) edges(at Edge, rules []*rule) PortSet {
 		}
 	}
 	known := make(map[string]PortSet) // by the indices of the terms
-	anySet := b.portSet(terms, anyPeer)
+	anySet = b.portSet(terms, anyPeer)
 	for _, cl := range sortedClasses(byClass) {
 		all := slices.Concat(anyPeer, byClass[cl])
 		slices.Sort(all)
@@ -139,11 +192,10 @@ func (b builder) edges(at Edge, rules []*rule) PortSet {
 			known[key] = set
 		}
 		if set != anySet {
-			at.Class = cl.number()
-			b.out.edges = append(b.out.edges, edge{at, set})
+			out = append(out, edge{Edge{list, cl.number()}, set})
 		}
 	}
-	return anySet
+	return anySet, out
 }
 
 // listen is the port set of all rules, whatever their peers; zero if none of them

@@ -35,6 +35,7 @@ const (
 	kindWorld
 	kindNamed
 	kindNumber
+	kindList
 )
 
 func encode(k kind) encoding { return encoding{byte(k)} }

@@ -20,7 +20,8 @@ type Compiler struct {
 	entries   *registry
 	lowerer   *lowerer
 	addresses *addresses
-	image     uint64 // counts Images
+	lists     map[sum]*list // of the Image made last
+	image     uint64        // counts Images
 	last      generation
 	before    generation // for Skip
 }
@@ -119,11 +120,15 @@ func (c *Compiler) build(in Input, ruleSets []*ruleSet, pods assignment) *Image 
 		Sources:   pods.sources,
 	}
 	image.Services, image.NodePorts = services(in.Cluster)
-	b := builder{ids: c.ids, image: c.image}
+	b := builder{ids: c.ids, image: c.image, last: c.lists, lists: make(map[sum]*list)}
 	processes := make(map[uint32][]pathGrant)
 	for _, s := range ruleSets {
-		image.add(b.tablesOf(s), processes)
+		image.addHead(b.headOf(s), processes)
 	}
+	for _, l := range b.lists {
+		image.addList(l, processes)
+	}
+	c.lists = b.lists
 	image.programs(c.ids, in.Programs, processes)
 	for _, key := range in.Local {
 		image.Pods[key] = RuleSetOpen
@@ -134,15 +139,24 @@ func (c *Compiler) build(in Input, ruleSets []*ruleSet, pods assignment) *Image 
 	return image
 }
 
-// add adds the tables of a rule set. Process sets go to processes.
-func (im *Image) add(t *tables, processes map[uint32][]pathGrant) {
-	if _, ok := im.RuleSets[t.id]; ok {
-		return
+// addHead adds a rule set but for its lists. Process sets go to processes.
+func (im *Image) addHead(h *head, processes map[uint32][]pathGrant) {
+	im.RuleSets[h.id] = h.set
+	im.addTables(&h.tables, processes)
+	if h.audit != nil {
+		im.addHead(h.audit, processes)
 	}
-	im.RuleSets[t.id] = t.set
-	for _, e := range t.edges {
+}
+
+// addList adds a list of rules.
+func (im *Image) addList(l *list, processes map[uint32][]pathGrant) {
+	for _, e := range l.edges {
 		im.Edges[e.Edge] = e.PortSet
 	}
+	im.addTables(&l.tables, processes)
+}
+
+func (im *Image) addTables(t *tables, processes map[uint32][]pathGrant) {
 	for id, set := range t.ports {
 		for i, k := range set.keys {
 			im.Ports[PortKey{id, k.Protocol, k.Bits, k.Port}] = set.grants[i]
@@ -156,9 +170,6 @@ func (im *Image) add(t *tables, processes map[uint32][]pathGrant) {
 		for _, g := range paths {
 			im.Paths[g.path] = g.program
 		}
-	}
-	if t.audit != nil {
-		im.add(t.audit, processes)
 	}
 }
 

@@ -137,6 +137,26 @@ func TestEdgeEqualToAnyPeer(t *testing.T) {
 	}
 }
 
+// Rule sets that differ in one layer share the edges of the others.
+func TestListsAreShared(t *testing.T) {
+	wide := &policy.ClusterNetworkPolicy{Name: "wide", Tier: policy.Admin, Rules: [2][]policy.Rule{policy.Egress: {
+		{Action: policy.Deny, Peers: []policy.Peer{block("10.1.0.0/16")}},
+		{Action: policy.Deny, Peers: []policy.Peer{block("10.2.0.0/16")}, Ports: []policy.Port{{Protocol: policy.TCP, Number: 22}}},
+	}}}
+	c := New(new(IDs))
+	alone := mustCompile(t, c, shop(wide))
+	var im *Image
+	for range 2 { // the second is without what retires
+		im = mustCompile(t, c, shop(wide, ingress("a", "web"), ingress("b", "db", policy.Rule{})))
+	}
+	if len(im.RuleSets) != 3 {
+		t.Errorf("%d rule sets, want 3", len(im.RuleSets))
+	}
+	if diff := cmp.Diff(alone.Edges, im.Edges); diff != "" || len(im.Edges) != 2 {
+		t.Errorf("edges of one rule set and of three (-one +three):\n%s", diff)
+	}
+}
+
 func TestSpecificEntriesIncludeWider(t *testing.T) {
 	p := workload("w", "web")
 	p.Isolates[policy.Egress] = true

@@ -9,7 +9,8 @@
 // distinct sets, not of pods.
 // A pod is reduced to a rule set: pods under the same rules share one. A rule
 // set never changes its meaning under its id; a pod's rules are switched by
-// giving the pod another id.
+// giving the pod another id. What a rule set says of classes stands in the lists of
+// rules that it is made of, one for each direction and layer: rule sets share those.
 package compile
 
 import (
@@ -45,13 +46,13 @@ const (
 const ClassNone uint32 = 0
 
 // Image is what the kernel is to hold. All ids are stable between compiles (see
-// IDs); 0 never names a port set, process set, program or rule.
+// IDs); 0 never names a list, port set, process set, program or rule.
 //
 // A flow of a pod under rule set R in direction D is judged so:
 //
 //	class := Peers[addr], else Prefixes[longest match], else ClassNone
 //	grant(L):
-//	    set := Edges[R, class, D, L], else RuleSets[R].AnyPeer[D][L]
+//	    set := Edges[RuleSets[R].Lists[D][L], class], else RuleSets[R].AnyPeer[D][L]
 //	    for bits from 16 down to 0 that set.Lengths has:
 //	        Ports[set.ID, proto, bits, port cut to bits] if it is there (with 16 bits:
 //	        only if the filter lets it through)
@@ -68,7 +69,7 @@ const ClassNone uint32 = 0
 type Image struct {
 	Pods     map[policy.PodKey]uint32 // local pods: rule set id, RuleSetOpen if nothing selects them
 	RuleSets map[uint32]RuleSet
-	Edges    map[Edge]PortSet // edges of retiring rule sets included
+	Edges    map[Edge]PortSet // those of retiring rule sets included
 	Ports    map[PortKey]Grant
 	// Processes answers for a program: an id of Programs.
 	Processes map[ProcessKey]uint32 // rule id
@@ -101,6 +102,7 @@ type Image struct {
 type RuleSet struct {
 	// Active layers are asked: they isolate the pod, or have ordered rules for it.
 	Active  [2][Layers]bool
+	Lists   [2][Layers]uint32  // lists of rules, 0: there are none
 	AnyPeer [2][Layers]PortSet // of the rules without peers
 	Errno   [2]bool            // a denial by WorkloadPolicies is EPERM at the socket
 	// Listen is what the WorkloadPolicies' ingress rules grant to any peer, if one of
@@ -125,12 +127,10 @@ const (
 	ActionKill   Action = 2
 )
 
-// Edge is one pair of rule set and peer class that rules with peers name.
+// Edge is one pair of a list of rules and a peer class that they name.
 type Edge struct {
-	RuleSet   uint32
-	Class     uint32
-	Direction policy.Direction
-	Layer     Layer
+	List  uint32
+	Class uint32
 }
 
 // PortSet names a port set; the zero PortSet grants nothing. Bit n of Lengths, 0 to

@@ -79,7 +79,7 @@ func interpretOrdered(im *Image, q question, layer Layer) (v policy.Verdict, fin
 }
 
 func grantOf(im *Image, q question, layer Layer) Grant {
-	set, ok := im.Edges[Edge{q.ruleSet, classOf(im, q.Peer), q.Direction, layer}]
+	set, ok := im.Edges[Edge{im.RuleSets[q.ruleSet].Lists[q.Direction][layer], classOf(im, q.Peer)}]
 	if !ok {
 		set = im.RuleSets[q.ruleSet].AnyPeer[q.Direction][layer]
 	}

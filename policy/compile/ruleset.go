@@ -16,6 +16,7 @@ type ruleSet struct {
 	sum     sum
 	active  [2][Layers]bool
 	rules   [2][Layers][]*rule // in the order in which they are named
+	lists   [2][Layers]sum     // of rules
 	errno   [2]bool
 	audit   *ruleSet // the same with Audit policies enforced; nil: they isolate nothing
 	entries []*entry // of all rules, those of the audit twin included, each once
@@ -26,7 +27,7 @@ type ruleSet struct {
 	action     Action
 	actionRule policy.RuleRef // zero for ActionIgnore
 
-	tables *tables // made last
+	head *head // made last
 }
 
 // newRuleSet combines the policies that select a pod, sorted by ref. It returns
@@ -95,6 +96,11 @@ func (s *ruleSet) onPrivileges(p *lowered) {
 
 // finish gives a rule set what follows from the rest.
 func (s *ruleSet) finish() {
+	for d := range s.rules {
+		for l, rules := range s.rules[d] {
+			s.lists[d][l] = listSum(rules)
+		}
+	}
 	s.sum = s.encode().sum()
 	if s.audit != nil {
 		s.entries = append(s.entries, s.audit.entries...)
@@ -120,10 +126,7 @@ func (s *ruleSet) encode() encoding {
 	for d := range s.active {
 		e = e.flag(s.errno[d])
 		for l := range s.active[d] {
-			e = e.flag(s.active[d][l]).number(len(s.rules[d][l]))
-			for _, r := range s.rules[d][l] {
-				e = append(e, r.sum[:]...)
-			}
+			e = append(e.flag(s.active[d][l]), s.lists[d][l][:]...)
 		}
 	}
 	e = e.number(len(s.sources))
@@ -135,4 +138,14 @@ func (s *ruleSet) encode() encoding {
 		e = append(e, s.audit.sum[:]...)
 	}
 	return e
+}
+
+// listSum is the content of a list of rules. Its direction and layer are none of it:
+// they change nothing in what the rules say of a class.
+func listSum(rules []*rule) sum {
+	e := encode(kindList)
+	for _, r := range rules {
+		e = append(e, r.sum[:]...)
+	}
+	return e.sum()
 }
