@@ -21,20 +21,13 @@ type isolation [2]struct{ network, workload []string }
 
 // isolations tells for each rule set of the image who isolates its pods.
 func isolations(c *policy.Cluster, img *compile.Image) map[uint32]*isolation {
-	network, workload := make(map[policy.Ref][2]bool), make(map[policy.Ref][2]bool)
-	for _, p := range c.NetworkPolicies {
-		network[p.Ref()] = p.Isolates
-	}
-	for _, p := range c.WorkloadPolicies {
-		if p.Mode == policy.Enforce {
-			workload[p.Ref()] = p.Isolates
-		}
-	}
-	out := make(map[uint32]*isolation)
+	pods := make(map[uint32]policy.PodKey) // one of each
 	for pod, ruleset := range img.Pods {
-		if out[ruleset] != nil {
-			continue
-		}
+		pods[ruleset] = pod
+	}
+	network, workload := isolating(c, img, pods)
+	out := make(map[uint32]*isolation, len(pods))
+	for ruleset, pod := range pods {
 		by := new(isolation)
 		for _, ref := range img.Selected[pod] {
 			for d := range by {
@@ -49,6 +42,29 @@ func isolations(c *policy.Cluster, img *compile.Image) map[uint32]*isolation {
 		out[ruleset] = by
 	}
 	return out
+}
+
+// isolating tells what the policies isolate that select some pods: most of a cluster's
+// select none here.
+func isolating(c *policy.Cluster, img *compile.Image, pods map[uint32]policy.PodKey) (network, workload map[policy.Ref][2]bool) {
+	network, workload = make(map[policy.Ref][2]bool), make(map[policy.Ref][2]bool)
+	selects := make(map[policy.Ref]bool)
+	for _, pod := range pods {
+		for _, ref := range img.Selected[pod] {
+			selects[ref] = true
+		}
+	}
+	for _, p := range c.NetworkPolicies {
+		if ref := p.Ref(); selects[ref] {
+			network[ref] = p.Isolates
+		}
+	}
+	for _, p := range c.WorkloadPolicies {
+		if ref := p.Ref(); selects[ref] && p.Mode == policy.Enforce {
+			workload[ref] = p.Isolates
+		}
+	}
+	return network, workload
 }
 
 // deniedBy lists the policies whose default denies a flow.

@@ -7,7 +7,6 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
-	"strings"
 
 	"github.com/sluice-io/sluice/policy"
 )
@@ -32,12 +31,11 @@ func same(a, b map[policy.PodKey]policy.Pod) bool {
 // merge gives the merging of some objects, the last one if it holds.
 func (e *Engine) merge(from map[policy.PodKey]policy.Pod) *merging {
 	var with []*pod
-	for _, p := range e.pods {
-		if p.refused == nil {
+	for _, key := range slices.Sorted(maps.Keys(e.pods)) {
+		if p := e.pods[key]; p.refused == nil {
 			with = append(with, p)
 		}
 	}
-	slices.SortFunc(with, func(a, b *pod) int { return strings.Compare(a.Key(), b.Key()) })
 	if m := e.merging; m != nil && same(m.from, from) && slices.Equal(m.with, with) {
 		return m
 	}

@@ -56,7 +56,7 @@ func (a *Attachment) Key() string { return AttachmentKey(a.ContainerID, a.IfName
 
 // AttachmentKey is the Key of the attachment of a container's interface.
 func AttachmentKey(containerID, ifName string) string {
-	return strings.NewReplacer(".", "_", "/", "_").Replace(containerID + "-" + ifName)
+	return strings.ReplaceAll(strings.ReplaceAll(containerID+"-"+ifName, ".", "_"), "/", "_")
 }
 
 // Attachments is the folder of records under a state folder.

@@ -41,7 +41,7 @@ func (s *Store) Put(obj *manifest.Object) (*Change, error) {
 		commit: func() error { return s.keepObject(tmp, obj.Ref) },
 		undo:   func() { s.dropStaged(tmp) },
 		puts:   puts,
-		view:   s.view.Load().with(obj), // what no manifest owns hides nothing
+		view:   s.view.Load().with(obj, puts), // what no manifest owns hides nothing
 	}, nil
 }
 
@@ -69,7 +69,7 @@ func (s *Store) Delete(ref policy.Ref) (*Change, error) {
 }
 
 func (s *Store) checkOwner(ref policy.Ref) error {
-	if o, ok := s.view.Load().objects[ref]; ok && o.file != "" {
+	if o, ok := s.view.Load().object(ref); ok && o.file != "" {
 		return fmt.Errorf("%w: %s stands in %s; change it there", ErrManifest, ref, o.file)
 	}
 	return nil

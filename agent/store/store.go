@@ -126,7 +126,7 @@ func (s *Store) Cluster() *policy.Cluster { return s.view.Load().cluster() }
 
 // Get returns one object in force. Its error wraps ErrNotFound.
 func (s *Store) Get(ref policy.Ref) (*manifest.Object, error) {
-	o, ok := s.view.Load().objects[ref]
+	o, ok := s.view.Load().object(ref)
 	if !ok {
 		return nil, fmt.Errorf("%w: %s", ErrNotFound, ref)
 	}
@@ -137,9 +137,9 @@ func (s *Store) Get(ref policy.Ref) (*manifest.Object, error) {
 // namespace stands for all of them.
 func (s *Store) List(kind policy.Kind, namespace string) []*manifest.Object {
 	var list []*manifest.Object
-	for ref, o := range s.view.Load().objects {
-		if ref.Kind == kind && (namespace == "" || ref.Namespace == namespace) {
-			list = append(list, o.Object)
+	for o := range s.view.Load().objects() {
+		if o.Ref.Kind == kind && (namespace == "" || o.Ref.Namespace == namespace) {
+			list = append(list, o)
 		}
 	}
 	slices.SortFunc(list, func(a, b *manifest.Object) int { return a.Ref.Compare(b.Ref) })

@@ -15,7 +15,8 @@ import (
 
 // view is one state of all objects. It is never changed once made.
 type view struct {
-	objects  map[policy.Ref]owned
+	puts     map[policy.Ref]*manifest.Object
+	stand    map[policy.Ref]owned // in manifests, and were not PUT
 	problems []Problem
 	// cluster makes the snapshot, once. Snapshots share the maps and lists of kinds in
 	// which they do not differ; nobody changes them.
@@ -32,19 +33,16 @@ type owned struct {
 // force: what was PUT before manifests, manifests by name. (A PUT of an object
 // that a manifest owns is refused, so this is also the order in time.)
 func (s *Store) resolve(puts map[policy.Ref]*manifest.Object) *view {
-	v := &view{objects: make(map[policy.Ref]owned)}
+	v := &view{puts: puts, stand: make(map[policy.Ref]owned)}
 	v.cluster = sync.OnceValue(v.gather)
-	for ref, o := range puts {
-		v.objects[ref] = owned{Object: o}
-	}
 	v.problems = append(v.problems, s.broken...)
 	v.problems = append(v.problems, s.folder.problems...)
 	for _, f := range s.folder.files {
 		v.problems = append(v.problems, f.problems...)
 		for _, o := range f.objects {
-			first, taken := v.objects[o.Ref]
+			first, taken := v.object(o.Ref)
 			if !taken {
-				v.objects[o.Ref] = owned{o.Object, f.name}
+				v.stand[o.Ref] = owned{o.Object, f.name}
 				continue
 			}
 			from := "it was applied over the API"
@@ -58,17 +56,46 @@ func (s *Store) resolve(puts map[policy.Ref]*manifest.Object) *view {
 	return v
 }
 
-// sameObjects is true if both views would give the same Cluster.
-func (v *view) sameObjects(o *view) bool {
-	return maps.EqualFunc(v.objects, o.objects, func(a, b owned) bool {
-		return a.Object == b.Object || bytes.Equal(a.JSON, b.JSON)
-	})
+// object is the object of a name, if there is one.
+func (v *view) object(ref policy.Ref) (owned, bool) {
+	if o, ok := v.puts[ref]; ok {
+		return owned{Object: o}, true
+	}
+	o, ok := v.stand[ref]
+	return o, ok
 }
 
-// with is v with an object more, or in the place of one that was PUT.
-func (v *view) with(o *manifest.Object) *view {
-	next := &view{objects: maps.Clone(v.objects), problems: v.problems}
-	next.objects[o.Ref] = owned{Object: o}
+// objects are all of them.
+func (v *view) objects() iter.Seq[*manifest.Object] {
+	return func(yield func(*manifest.Object) bool) {
+		for _, o := range v.puts {
+			if !yield(o) {
+				return
+			}
+		}
+		for _, o := range v.stand {
+			if !yield(o.Object) {
+				return
+			}
+		}
+	}
+}
+
+// sameObjects is true if both views would give the same Cluster.
+func (v *view) sameObjects(o *view) bool {
+	for a := range v.objects() {
+		b, ok := o.object(a.Ref)
+		if !ok || a != b.Object && !bytes.Equal(a.JSON, b.JSON) {
+			return false
+		}
+	}
+	return len(v.puts)+len(v.stand) == len(o.puts)+len(o.stand)
+}
+
+// with is v with an object more, or in the place of one that was PUT: puts has it,
+// and no manifest.
+func (v *view) with(o *manifest.Object, puts map[policy.Ref]*manifest.Object) *view {
+	next := &view{puts: puts, stand: v.stand, problems: v.problems}
 	next.cluster = sync.OnceValue(func() *policy.Cluster { return replaced(v.cluster(), o.Value) })
 	return next
 }
@@ -115,15 +142,7 @@ func putPolicy[P interface{ Ref() policy.Ref }](list []P, p P) []P {
 }
 
 // gather makes a Cluster of all objects.
-func (v *view) gather() *policy.Cluster {
-	return Cluster(func(yield func(*manifest.Object) bool) {
-		for _, o := range v.objects {
-			if !yield(o.Object) {
-				return
-			}
-		}
-	})
-}
+func (v *view) gather() *policy.Cluster { return Cluster(v.objects()) }
 
 // Cluster puts objects, each of which is there once, together. The result is the
 // caller's.
