@@ -58,8 +58,8 @@ func (f *fixture) adopted(list []*rpc.Attachment) []rpc.Attachment {
 			f.t.Fatalf("%s is not adopted", a.Key())
 		}
 		s := f.dp.State()
-		must(f.t, gate.Check(s, a.Key(), kernelPod(&p.Attachment), gate.Cgroup{Path: a.Cgroup, ID: a.CgroupID}))
-		got = append(got, p.Attachment)
+		must(f.t, gate.Check(s, a.Key(), kernelPod(p.Attachment), gate.Cgroup{Path: a.Cgroup, ID: a.CgroupID}))
+		got = append(got, *p.Attachment)
 	}
 	return got
 }

@@ -6,8 +6,8 @@
 package engine
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -45,6 +45,8 @@ type Engine struct {
 	mu       sync.Mutex // held while the kernel is being changed
 	compiler *compile.Compiler
 	ids      *compile.IDs
+	stored   []byte          // ids as stored last, nil: not yet
+	spare    []byte          // for the next
 	cluster  *policy.Cluster // in force
 	full     *policy.Cluster // asked for: cluster and what did not fit
 	unfit    unfit
@@ -282,11 +284,16 @@ func wantsPrivileges(img *compile.Image) bool {
 // saveIDs stores the ids before the kernel learns them: an id must not be given to
 // another content after a crash.
 func (e *Engine) saveIDs() error {
-	b, err := json.Marshal(e.ids)
-	if err != nil {
-		return fmt.Errorf("encode ids: %w", err)
+	b := e.ids.AppendJSON(e.spare[:0])
+	if bytes.Equal(b, e.stored) {
+		e.spare = b
+		return nil
 	}
-	return writeIfChanged(filepath.Join(e.cfg.StateDir, idsFile), b)
+	if err := replace(filepath.Join(e.cfg.StateDir, idsFile), b); err != nil {
+		return err
+	}
+	e.stored, e.spare = b, e.stored
+	return nil
 }
 
 // pathsOf lists the paths that process rules name.

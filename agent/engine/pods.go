@@ -24,10 +24,10 @@ import (
 
 // pod is a pod attached on this node.
 type pod struct {
-	rpc.Attachment
-	realised bool  // its rules came from the agent
-	closed   bool  // a policy that selects it does not fit
-	refused  error // why it has none: it did not fit
+	*rpc.Attachment       // never changed
+	realised        bool  // its rules came from the agent
+	closed          bool  // a policy that selects it does not fit
+	refused         error // why it has none: it did not fit
 	// undeferred is why its flows to Services are judged as they were dialled.
 	undeferred error
 	asked      bool // undeferred is known
@@ -112,7 +112,7 @@ func (e *Engine) adopt(a *rpc.Attachment) error {
 	if live {
 		err := e.mend(a, p, g)
 		if err == nil || gone == nil {
-			e.pods[a.Key()] = &pod{Attachment: *a, realised: true}
+			e.pods[a.Key()] = &pod{Attachment: a, realised: true}
 			return err
 		}
 	}
@@ -132,7 +132,7 @@ func (e *Engine) adopt(a *rpc.Attachment) error {
 	if err := e.records.Put(a); err != nil {
 		return err
 	}
-	e.pods[a.Key()] = &pod{Attachment: *a}
+	e.pods[a.Key()] = &pod{Attachment: a}
 	return nil
 }
 
@@ -190,7 +190,7 @@ func cgroupIDs(a *rpc.Attachment) []uint64 {
 func (e *Engine) Attach(_ context.Context, a rpc.Attachment) (rpc.AttachReply, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	p := &pod{Attachment: a}
+	p := &pod{Attachment: &a}
 	e.pods[a.Key()] = p
 	e.nodeAddrs = nil // the first pod of a bridge brings the bridge
 	if err := e.realise(); err != nil {
@@ -213,7 +213,7 @@ func (e *Engine) Detach(_ context.Context, containerID, ifName string) error {
 // forgetGone drops the interfaces that the plugin has taken down.
 func (e *Engine) forgetGone() error {
 	for key, p := range e.pods {
-		up, err := e.dp.State().Up(kernelPod(&p.Attachment))
+		up, err := e.dp.State().Up(kernelPod(p.Attachment))
 		if err != nil {
 			return err
 		}

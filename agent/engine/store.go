@@ -82,6 +82,11 @@ func writeIfChanged(path string, b []byte) error {
 	if old, err := os.ReadFile(path); err == nil && bytes.Equal(old, b) {
 		return nil
 	}
+	return replace(path, b)
+}
+
+// replace is writeIfChanged of what is known to have changed.
+func replace(path string, b []byte) error {
 	if err := write(path+".tmp", b); err != nil {
 		return fmt.Errorf("store state: %w", err)
 	}

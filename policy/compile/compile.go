@@ -40,7 +40,7 @@ func New(ids *IDs) *Compiler {
 	entries := &registry{known: make(map[sum]*entry)}
 	return &Compiler{
 		ids: ids, entries: entries,
-		lowerer:   &lowerer{entries: entries},
+		lowerer:   &lowerer{entries: entries, known: make(map[any]*lowered)},
 		addresses: newAddresses(ids, entries),
 	}
 }

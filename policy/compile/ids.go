@@ -3,20 +3,21 @@
 package compile
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math"
+	"slices"
+	"strconv"
 )
 
 // sum is the hash of a canonical encoding: the name of a content.
 type sum [sha256.Size]byte
 
-// MarshalText is the hash in hexadecimal.
-func (s sum) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, s[:]), nil }
-
-// UnmarshalText reads what MarshalText wrote.
+// UnmarshalText reads a hash in hexadecimal.
 func (s *sum) UnmarshalText(text []byte) error {
 	if len(text) != hex.EncodedLen(len(s)) {
 		return fmt.Errorf("read hash: %d characters instead of %d", len(text), hex.EncodedLen(len(s)))
@@ -41,7 +42,7 @@ type usedID struct {
 	image uint64
 }
 
-// idsJSON is how IDs are written.
+// idsJSON is how IDs are read.
 type idsJSON struct {
 	Next uint32             `json:"next"`
 	IDs  map[sum]usedIDJSON `json:"ids"`
@@ -49,16 +50,31 @@ type idsJSON struct {
 
 type usedIDJSON struct {
 	ID     uint32 `json:"id"`
-	Unused uint64 `json:"unused,omitempty"` // Images since the last one that used it
+	Unused uint64 `json:"unused"` // Images since the last one that used it
 }
 
 // MarshalJSON writes the table.
-func (t *IDs) MarshalJSON() ([]byte, error) {
-	out := idsJSON{max(t.next, FirstID), make(map[sum]usedIDJSON, len(t.table))}
-	for content, used := range t.table {
-		out.IDs[content] = usedIDJSON{used.id, t.image - used.image}
+func (t *IDs) MarshalJSON() ([]byte, error) { return t.AppendJSON(nil), nil }
+
+// AppendJSON appends what MarshalJSON writes: the same for equal tables, and quickly,
+// since every change has the table stored.
+func (t *IDs) AppendJSON(b []byte) []byte {
+	contents := slices.AppendSeq(make([]sum, 0, len(t.table)), maps.Keys(t.table))
+	slices.SortFunc(contents, func(x, y sum) int { return bytes.Compare(x[:], y[:]) })
+	b = fmt.Appendf(b, `{"next":%d,"ids":{`, max(t.next, FirstID))
+	for i, content := range contents {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		used := t.table[content]
+		b = hex.AppendEncode(append(b, '"'), content[:])
+		b = strconv.AppendUint(append(b, `":{"id":`...), uint64(used.id), 10)
+		if unused := t.image - used.image; unused > 0 {
+			b = strconv.AppendUint(append(b, `,"unused":`...), unused, 10)
+		}
+		b = append(b, '}')
 	}
-	return json.Marshal(out)
+	return append(b, "}}"...)
 }
 
 // UnmarshalJSON reads what MarshalJSON wrote. A table that would hand out an id

@@ -17,6 +17,7 @@ import (
 // the policy.
 type lowered struct {
 	serial     uint32 // in the order in which the Compiler came to know them
+	round      uint64 // the last in which it was there
 	ref        policy.Ref
 	layer      Layer
 	priority   int              // within an ordered layer
@@ -49,18 +50,20 @@ type lowerer struct {
 	entries *registry
 	known   map[any]*lowered // by the pointer to the policy
 	serial  uint32
+	round   uint64 // counts calls of cluster
 }
 
 // cluster lowers all policies, sorted by ref, which is the order in which the
 // first of several rules is named. It fails if one of them is not valid.
 func (l *lowerer) cluster(c *policy.Cluster) ([]*lowered, error) {
-	known := make(map[any]*lowered, len(l.known))
+	l.round++
+	out := make([]*lowered, 0, len(c.ClusterNetworkPolicies)+len(c.NetworkPolicies)+len(c.WorkloadPolicies))
 	err := errors.Join(
-		lowerAll(l, known, c.ClusterNetworkPolicies, validateClusterNetworkPolicy, l.clusterNetworkPolicy),
-		lowerAll(l, known, c.NetworkPolicies, validateNetworkPolicy, l.networkPolicy),
-		lowerAll(l, known, c.WorkloadPolicies, validateWorkloadPolicy, l.workloadPolicy),
+		lowerAll(l, &out, c.ClusterNetworkPolicies, validateClusterNetworkPolicy, l.clusterNetworkPolicy),
+		lowerAll(l, &out, c.NetworkPolicies, validateNetworkPolicy, l.networkPolicy),
+		lowerAll(l, &out, c.WorkloadPolicies, validateWorkloadPolicy, l.workloadPolicy),
 	)
-	out := slices.SortedFunc(maps.Values(known), func(a, b *lowered) int { return a.ref.Compare(b.ref) })
+	slices.SortFunc(out, func(a, b *lowered) int { return a.ref.Compare(b.ref) })
 	for i := range out[:max(0, len(out)-1)] {
 		if out[i].ref == out[i+1].ref {
 			err = errors.Join(err, fmt.Errorf("%s: there twice", out[i].ref))
@@ -69,15 +72,15 @@ func (l *lowerer) cluster(c *policy.Cluster) ([]*lowered, error) {
 	if err != nil {
 		return nil, err
 	}
-	l.known = known
+	maps.DeleteFunc(l.known, func(_ any, p *lowered) bool { return p.round != l.round })
 	return out, nil
 }
 
-// lowerAll lowers the policies of one kind into known.
+// lowerAll appends the policies of one kind, lowered, to all.
 func lowerAll[P interface {
 	comparable
 	Ref() policy.Ref
-}](l *lowerer, known map[any]*lowered, list []P, validate func(P) error, lower func(P) *lowered) error {
+}](l *lowerer, all *[]*lowered, list []P, validate func(P) error, lower func(P) *lowered) error {
 	var errs []error
 	for _, p := range list {
 		out, ok := l.known[p]
@@ -89,8 +92,12 @@ func lowerAll[P interface {
 			out = lower(p)
 			l.serial++
 			out.serial, out.ref = l.serial, p.Ref()
+			l.known[p] = out
 		}
-		known[p] = out
+		if out.round != l.round {
+			out.round = l.round
+			*all = append(*all, out)
+		}
 	}
 	return errors.Join(errs...)
 }
