@@ -35,30 +35,40 @@ func arp(op byte, mac net.HardwareAddr, sender, target netip.Addr) []byte {
 	return append(append(b, 0, 0, 0, 0, 0, 0), target.AsSlice()...)
 }
 
+type arpCase struct {
+	name  string
+	frame []byte
+	want  bool // to leave
+}
+
+func arpFrames() []arpCase {
+	zero, own := netip.IPv4Unspecified(), bpftest.PodMAC()
+	answer := arp(2, own, pod4, friend4)
+	return []arpCase{
+		{"question", arp(1, own, pod4, friend4), true},
+		{"answer", answer, true},
+		{"announcement", arp(1, own, pod4, pod4), true},
+		{"probe", arp(1, own, zero, pod4), true},
+		{"question under another's address", arp(1, own, friend4, stranger), false},
+		{"answer for another", arp(2, own, friend4, stranger), false},
+		{"announcement of another's address", arp(1, own, friend4, friend4), false},
+		{"another's MAC", arp(2, foreignMAC(), pod4, friend4), false},
+		{"probe with another's MAC", arp(1, foreignMAC(), zero, pod4), false},
+		{"cut short", arp(1, own, pod4, friend4)[:40], false},
+		{"padded", append(arp(1, own, pod4, friend4), make([]byte, 18)...), true},
+		{"another's address behind a tag", tag(arp(2, own, friend4, stranger), 0x8100, 5), false},
+		{"other hardware", edited(answer, func(b []byte) { b[ethLen+1] = 6 }), false},
+		{"other protocol", edited(answer, func(b []byte) { b[ethLen+2] = 0x86 }), false},
+		{"longer hardware addresses", edited(answer, func(b []byte) { b[ethLen+4] = 8 }), false},
+		{"shorter addresses", edited(answer, func(b []byte) { b[ethLen+5] = 3 }), false},
+	}
+}
+
 func TestARP(t *testing.T) {
 	f := newFixture(t, Config{})
-	zero := netip.IPv4Unspecified()
-	own := bpftest.PodMAC()
 	for name, ruleset := range map[string]uint32{"closed": state.RuleSetClosed, "open": state.RuleSetOpen} {
 		f.use(ruleset)
-		for _, tc := range []struct {
-			name  string
-			frame []byte
-			want  bool
-		}{
-			{"question", arp(1, own, pod4, friend4), true},
-			{"answer", arp(2, own, pod4, friend4), true},
-			{"announcement", arp(1, own, pod4, pod4), true},
-			{"probe", arp(1, own, zero, pod4), true},
-			{"question under another's address", arp(1, own, friend4, stranger), false},
-			{"answer for another", arp(2, own, friend4, stranger), false},
-			{"announcement of another's address", arp(1, own, friend4, friend4), false},
-			{"another's MAC", arp(2, foreignMAC(), pod4, friend4), false},
-			{"probe with another's MAC", arp(1, foreignMAC(), zero, pod4), false},
-			{"cut short", arp(1, own, pod4, friend4)[:40], false},
-			{"padded", append(arp(1, own, pod4, friend4), make([]byte, 18)...), true},
-			{"another's address behind a tag", tag(arp(2, own, friend4, stranger), 0x8100, 5), false},
-		} {
+		for _, tc := range arpFrames() {
 			f.want(name+": "+tc.name, f.leaves(tc.frame), tc.want)
 		}
 		f.want(name+": to the pod", f.enters(arp(2, foreignMAC(), friend4, pod4)), true)
@@ -70,14 +80,15 @@ func nd(src, dst netip.Addr, kind, hops uint8, target netip.Addr, n int) bpftest
 	return message(src, dst, kind, 0, hops, append(append(make([]byte, 4), target.AsSlice()...), make([]byte, n)...))
 }
 
-func TestLinkFrames(t *testing.T) {
-	f := newFixture(t, Config{})
+type linkCase struct {
+	name         string
+	frame        bpftest.Frame
+	closed, open bool // does it leave
+}
+
+func linkFrames() []linkCase {
 	none := netip.IPv6Unspecified()
-	for _, tc := range []struct {
-		name         string
-		frame        bpftest.Frame
-		closed, open bool
-	}{
+	return []linkCase{
 		{"solicitation to the group", nd(pod6, askGroup, solicit, 255, friend6, 8), true, true},
 		{"solicitation to the neighbour", nd(pod6, friend6, solicit, 255, friend6, 8), true, true},
 		{"detection of duplicates", nd(none, askGroup, solicit, 255, friend6, 0), true, true},
@@ -97,7 +108,15 @@ func TestLinkFrames(t *testing.T) {
 		{"router advertisement", nd(linkLocal, allNodes, routerAdvert, 255, none, 8), false, false},
 		{"redirect", nd(linkLocal, linkLocal.Next(), redirect, 255, friend6, 24), false, false},
 		{"listener report from another's address", nd(friend6, reporters, listenerReport, 1, none, 8), false, false},
-	} {
+		{"advertisement cut short", message(pod6, allNodes, advert, 0, 255, make([]byte, 4)), false, false},
+		{"solicitation cut short", message(pod6, askGroup, solicit, 0, 255, make([]byte, 4)), false, true},
+		{"listener report cut short", message(linkLocal, reporters, listenerReport, 0, 1, nil), false, true},
+	}
+}
+
+func TestLinkFrames(t *testing.T) {
+	f := newFixture(t, Config{})
+	for _, tc := range linkFrames() {
 		f.use(state.RuleSetClosed)
 		f.want(tc.name+", closed", f.leave(tc.frame), tc.closed)
 		f.use(state.RuleSetOpen)

@@ -18,10 +18,14 @@ func edited(b []byte, change func(b []byte)) []byte {
 	return b
 }
 
-// What cannot be judged is denied where something isolates, and passes and is
-// counted elsewhere. (A test run refuses frames shorter than an IP header.)
-func TestOddFrames(t *testing.T) {
-	ask, ask6 := syn(pod4, friend4, 1000, 80).Bytes(t), syn(pod6, friend6, 1000, 80).Bytes(t)
+type oddCase struct {
+	name        string
+	frame       []byte
+	reason, odd string
+}
+
+func oddFrames(tb testing.TB) []oddCase {
+	ask, ask6 := syn(pod4, friend4, 1000, 80).Bytes(tb), syn(pod6, friend6, 1000, 80).Bytes(tb)
 	length := func(n uint16) func([]byte) {
 		return func(b []byte) { binary.BigEndian.PutUint16(b[ethLen+2:], n) }
 	}
@@ -31,12 +35,7 @@ func TestOddFrames(t *testing.T) {
 	kind := func(n uint16) func([]byte) {
 		return func(b []byte) { binary.BigEndian.PutUint16(b[12:], n) }
 	}
-	f := newFixture(t, Config{})
-	for _, tc := range []struct {
-		name        string
-		frame       []byte
-		reason, odd string
-	}{
+	return []oddCase{
 		{"later fragment", piece(ask, 1, 8, 20, false), "fragment", "fragment"},
 		{"later IPv6 fragment", piece(ask6, 1, 8, 20, false), "fragment", "fragment"},
 		{"tiny first fragment", piece(ask, 2, 0, 8, true), "malformed", "malformed"},
@@ -61,7 +60,14 @@ func TestOddFrames(t *testing.T) {
 		{"VLAN tag, IPv6", tag(ask6, 0x8100, 5), "malformed", "not-ip"},
 		{"QinQ tags", tag(tag(ask, 0x8100, 5), 0x88a8, 6), "malformed", "not-ip"},
 		{"three tags", tag(tag(tag(ask, 0x8100, 5), 0x8100, 6), 0x88a8, 7), "malformed", "not-ip"},
-	} {
+	}
+}
+
+// What cannot be judged is denied where something isolates, and passes and is
+// counted elsewhere. (A test run refuses frames shorter than an IP header.)
+func TestOddFrames(t *testing.T) {
+	f := newFixture(t, Config{})
+	for _, tc := range oddFrames(t) {
 		f.use(restricted)
 		before := f.drops(tc.reason)
 		f.want(tc.name+", isolated", f.leaves(tc.frame), false)

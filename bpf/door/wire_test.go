@@ -124,7 +124,7 @@ func message(src, dst netip.Addr, kind, code, hops uint8, body []byte) bpftest.F
 }
 
 // quoting is an ICMP message about a frame, of which it holds the first n bytes.
-func quoting(t *testing.T, src, dst netip.Addr, kind, code uint8, about bpftest.Frame, n int) bpftest.Frame {
-	t.Helper()
-	return message(src, dst, kind, code, 64, append(make([]byte, 4), about.Bytes(t)[ethLen:ethLen+n]...))
+func quoting(tb testing.TB, src, dst netip.Addr, kind, code uint8, about bpftest.Frame, n int) bpftest.Frame {
+	tb.Helper()
+	return message(src, dst, kind, code, 64, append(make([]byte, 4), about.Bytes(tb)[ethLen:ethLen+n]...))
 }

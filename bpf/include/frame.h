@@ -14,6 +14,7 @@
 #include "maps.h"
 
 #define IPPROTO_ICMP6 58
+#define ICMP_LEN 8 /* of the least message */
 
 /* Types, by IANA. */
 #define ICMP_ECHOREPLY 0
@@ -120,7 +121,7 @@ static __always_inline bool parse_ports(struct __sk_buff *skb, __u32 at, __u32 e
 		break;
 	case IPPROTO_ICMP:
 	case IPPROTO_ICMP6:
-		if (at + 8 > end || bpf_skb_load_bytes(skb, at, b, 8))
+		if (at + ICMP_LEN > end || bpf_skb_load_bytes(skb, at, b, 8))
 			return false;
 		icmp_ports(protocol, b, sport, dport);
 		return true;
@@ -269,7 +270,8 @@ static __always_inline void parse_inner(struct __sk_buff *skb, bool v6, struct f
 	f->kind = KIND_ERROR;
 }
 
-#define LINK_LEN 32 /* of a solicitation or advertisement with one link-layer address */
+#define ND_LEN 24 /* of a solicitation or advertisement: up to its target */
+#define LINK_LEN 32 /* of one with one link-layer address */
 
 /*
  * Is this neighbour discovery (RFC 4861) or multicast listener discovery that can
@@ -283,7 +285,7 @@ static __always_inline bool is_link_frame(struct __sk_buff *skb, const struct fr
 
 	if (type < ND_FIRST || type > ND_LAST)
 		return f->hops == 1 && is_multicast(&f->dst);
-	if (f->hops != 255)
+	if (f->hops != 255 || ((type == ND_SOLICIT || type == ND_ADVERT) && f->end - f->at < ND_LEN))
 		return false;
 	if (is_multicast(&f->dst) || is_link_local(&f->dst))
 		return true;
@@ -297,7 +299,7 @@ static __always_inline void parse_icmp(struct __sk_buff *skb, bool v6, struct fr
 {
 	__u8 type;
 
-	if (bpf_skb_load_bytes(skb, f->at, &type, 1)) {
+	if (f->at + ICMP_LEN > f->end || bpf_skb_load_bytes(skb, f->at, &type, 1)) {
 		f->kind = KIND_MALFORMED;
 		return;
 	}

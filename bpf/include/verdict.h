@@ -50,6 +50,12 @@ static __always_inline int conclude(struct __sk_buff *skb, const struct visit *v
 	return denied ? drop(flow->reason) : pass(skb, v->direction, v->slot, flow->flags);
 }
 
+/* Was the flow marked because an end of it is another's now? No setting keeps such a one. */
+static __always_inline bool changed_hands(const struct flow *was)
+{
+	return was->judged.ruleset == RULESET_STALE || was->judged.ruleset == RULESET_MOVED;
+}
+
 /* A flow that the table knows, under rules that have changed since. */
 static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v, const struct flow *was,
 				   struct flow *flow)
@@ -63,7 +69,10 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 	flow->judged = v->rules;
 	if (v->direction == EGRESS)
 		flow->behind.known = 0; /* the later point judges anew */
-	if ((was->reason == REASON_EXEMPT && was->direction == INGRESS) || (keeps() && was->state == FLOW_OPEN)) {
+	if (changed_hands(was))
+		flow->behind.verdict = VERDICT_DENIED; /* and keeps nothing */
+	if ((was->reason == REASON_EXEMPT && was->direction == INGRESS) ||
+	    (keeps() && was->state == FLOW_OPEN && !changed_hands(was))) {
 		put_flow(&v->key, flow, false);
 		return pass(skb, v->direction, v->slot, flow->flags);
 	}

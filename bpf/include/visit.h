@@ -155,6 +155,10 @@ static __always_inline bool still_tolerated(__u32 pod, const struct addr *a)
 	return (n && n->anti_spoofing != SPOOF_ENFORCE) || bpf_map_lookup_elem(&sources, &s);
 }
 
+/* What ARP for IPv4 on Ethernet begins with; with other sizes it is laid out otherwise. */
+#define ARP_ETHER_IPV4 0x00010800
+#define ARP_SIZES 0x0604
+
 /* ARP, from the pod: its own address and MAC, or a probe. */
 static __always_inline bool honest_arp(struct __sk_buff *skb, const struct visit *v)
 {
@@ -162,7 +166,8 @@ static __always_inline bool honest_arp(struct __sk_buff *skb, const struct visit
 	struct addr sender;
 	__u64 mac;
 
-	if (bpf_skb_load_bytes(skb, v->frame.at, b, sizeof(b)))
+	if (bpf_skb_load_bytes(skb, v->frame.at, b, sizeof(b)) || *(__be32 *)b != bpf_htonl(ARP_ETHER_IPV4) ||
+	    *(__be16 *)(b + 4) != bpf_htons(ARP_SIZES))
 		return false;
 	mac = *(__u16 *)(b + 8) | (__u64) * (__u16 *)(b + 10) << 16 | (__u64) * (__u16 *)(b + 12) << 32;
 	map_v4(&sender, *(__u16 *)(b + 14) | (__u32) * (__u16 *)(b + 16) << 16);
