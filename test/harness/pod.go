@@ -42,6 +42,8 @@ type PodSpec struct {
 	CgroupPath string
 	// Ports are hostPorts, with Config.Portmap.
 	Ports []PortMapping
+	// IP is asked for, if set; addresses of the other family come as they come.
+	IP netip.Addr
 }
 
 // PortMapping is a runtimeConfig entry for portmap.
@@ -93,6 +95,9 @@ func (n *Node) NewPod(spec PodSpec) (*Pod, error) {
 		ContainerID: p.ContainerID, NetNS: p.Netns, IfName: p.IfName, CapabilityArgs: capabilities,
 		Args: [][2]string{{"IgnoreUnknown", "1"}, {"K8S_POD_NAMESPACE", spec.Namespace}, {"K8S_POD_NAME", spec.Name},
 			{"K8S_POD_INFRA_CONTAINER_ID", p.ContainerID}, {"K8S_POD_UID", spec.UID}},
+	}
+	if spec.IP.IsValid() {
+		p.rt.Args = append(p.rt.Args, [2]string{"IP", spec.IP.String()})
 	}
 	n.mu.Lock()
 	n.pods[p] = struct{}{}

@@ -36,8 +36,11 @@ type action struct {
 
 func actions() map[string]action {
 	return map[string]action{
-		"serve":              {"tcp|udp ADDR:PORT", 2, serve},
-		"dial":               {"tcp|udp ADDR:PORT [--timeout D] [--from-port N] [--unconnected]", 2, dial},
+		"serve":              {"tcp|udp ADDR:PORT [--after D]", 2, serve},
+		"serve-group":        {"tcp|udp ADDR:PORT", 2, serveGroup},
+		"ask":                {"tcp|udp ADDR:PORT", 2, ask},
+		"chat":               {"tcp|udp ADDR:PORT [--listen] [--quiet] [--wait D]", 2, chat},
+		"dial":               {"tcp|udp ADDR:PORT [--timeout D] [--from-port N] [--unconnected] [--size N]", 2, dial},
 		"ping":               {"ADDR [--timeout D]", 1, ping},
 		"stream":             {"tcp|udp ADDR:PORT [--wait D]", 2, stream},
 		"touch":              {"FILE", 1, touch},

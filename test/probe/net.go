@@ -41,8 +41,15 @@ func parse(options *flag.FlagSet, args []string) ([]string, error) {
 	return rest, nil
 }
 
-// serve echoes until it is killed. It listens before it says so.
+// serve echoes until it is killed, datagrams after a time. It listens before it
+// says so.
 func serve(args []string) error {
+	options := flag.NewFlagSet("serve", flag.ContinueOnError)
+	after := options.Duration("after", 0, "")
+	args, err := parse(options, args)
+	if err != nil {
+		return err
+	}
 	at, err := netip.ParseAddrPort(args[1])
 	if err != nil {
 		return err
@@ -59,6 +66,7 @@ func serve(args []string) error {
 			if err != nil {
 				return err
 			}
+			time.Sleep(*after)
 			conn.WriteToUDPAddrPort(b[:n], from) // a client that is gone is no failure
 		}
 	}
@@ -84,6 +92,7 @@ func dial(args []string) error {
 	timeout := options.Duration("timeout", defaultTimeout(), "")
 	port := options.Uint("from-port", 0, "")
 	unconnected := options.Bool("unconnected", false, "")
+	size := options.Int("size", len("probe"), "")
 	args, err := parse(options, args)
 	if err != nil {
 		return err
@@ -100,10 +109,10 @@ func dial(args []string) error {
 		return err
 	}
 	defer conn.Close()
-	if _, err := conn.Write([]byte("probe")); err != nil {
+	if _, err := conn.Write(make([]byte, *size)); err != nil {
 		return err
 	}
-	if _, err := io.ReadFull(conn, make([]byte, len("probe"))); err != nil {
+	if _, err := io.ReadFull(conn, make([]byte, *size)); err != nil {
 		return err
 	}
 	fmt.Println("ok")

@@ -170,13 +170,20 @@ type stream struct {
 // stream starts one and returns when its connection stands.
 func (w *world) stream(p *harness.Pod, program, network, to string, options ...string) *stream {
 	w.Helper()
-	cmd := p.CommandIn(context.WithoutCancel(w.Context()), "stream", program, append([]string{"stream", network, to}, options...)...)
-	s := &stream{w: w, what: network + " stream to " + to, cmd: cmd, lines: w.begin(cmd)}
+	s := w.keep(p, program, append([]string{"stream", network, to}, options...)...)
+	s.await("ready")
+	return s
+}
+
+// keep starts a probe that goes on until the test ends.
+func (w *world) keep(p *harness.Pod, program string, args ...string) *stream {
+	w.Helper()
+	cmd := p.CommandIn(context.WithoutCancel(w.Context()), args[0], program, args...)
+	s := &stream{w: w, what: strings.Join(args, " "), cmd: cmd, lines: w.begin(cmd)}
 	w.Cleanup(func() {
 		cmd.Process.Kill()
 		cmd.Wait()
 	})
-	s.await("ready")
 	return s
 }
 
@@ -194,6 +201,32 @@ func (s *stream) await(line string) {
 			}
 		case <-timeout:
 			s.w.Fatalf("%s: never said %q", s.what, line)
+		}
+	}
+}
+
+// next is what it says next.
+func (s *stream) next() string {
+	s.w.Helper()
+	select {
+	case said, open := <-s.lines:
+		if !open {
+			s.w.Fatalf("%s: ended", s.what)
+		}
+		return said
+	case <-time.After(patience):
+		s.w.Fatalf("%s: says nothing", s.what)
+	}
+	return ""
+}
+
+// drain skips what it has said so far, and counts that.
+func (s *stream) drain() (lines int) {
+	for ; ; lines++ {
+		select {
+		case <-s.lines:
+		default:
+			return lines
 		}
 	}
 }

@@ -3,7 +3,6 @@
 package scenario
 
 import (
-	"context"
 	"fmt"
 	"testing"
 
@@ -40,15 +39,7 @@ func TestAddressIsReused(t *testing.T) {
 	sv := &services{world: newWorld(t, harness.Config{})}
 	sv.client = sv.pod("client")
 	gateway := sv.gateway() // the address of a pod elsewhere, for this test
-	server := sv.node.Command(context.WithoutCancel(t.Context()), built.probe, "serve", "udp", at(gateway, 80))
-	lines := sv.begin(server)
-	t.Cleanup(func() {
-		server.Process.Kill()
-		server.Wait()
-	})
-	if line := <-lines; line != "ready" {
-		t.Fatalf("server did not start: %q", line)
-	}
+	sv.serveOnNode("udp", at(gateway, 80))
 	elsewhere := func(uid, app string) {
 		t.Helper()
 		content := fmt.Appendf(nil, `{apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: far, uid: %s, labels: {app: %s}},

@@ -3,7 +3,6 @@
 package scenario
 
 import (
-	"context"
 	"fmt"
 	"net/netip"
 	"os/exec"
@@ -32,6 +31,9 @@ var (
 // toGood allows pods of shop to reach good's port 80 alone.
 const toGood = `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress],
 	egress: [{to: [{podSelector: {matchLabels: {app: good}}}], ports: [{port: 80}, {protocol: UDP, port: 80}]}]}`
+
+// toBad is the same for bad.
+var toBad = strings.Replace(toGood, "app: good", "app: bad", 1)
 
 func newServices(t *testing.T, cfg harness.Config, nft bool) *services {
 	t.Helper()
@@ -123,7 +125,7 @@ func (s *services) testEgress() {
 	})
 	// The connection follows the rules, not only the door's.
 	stream := s.stream(s.client, built.probe, "tcp", at(clusterIP4, 8000), "--wait", "1s")
-	s.put("NetworkPolicy", strings.Replace(toGood, "app: good", "app: bad", 1))
+	s.put("NetworkPolicy", toBad)
 	stream.cut()
 	s.expectFronts(silence, ok)
 	s.kill9()
@@ -176,15 +178,7 @@ func TestServiceOfNode(t *testing.T) {
 			t.Parallel()
 			s := newServices(t, cfg, false)
 			gateway := s.gateway()
-			server := s.node.Command(context.WithoutCancel(t.Context()), built.probe, "serve", "tcp", at(gateway, 80))
-			lines := s.begin(server)
-			t.Cleanup(func() {
-				server.Process.Kill()
-				server.Wait()
-			})
-			if line := <-lines; line != "ready" {
-				t.Fatalf("server did not start: %q", line)
-			}
+			s.serveOnNode("tcp", at(gateway, 80))
 			s.leads("tcp", netip.AddrPortFrom(clusterIP4, 8000), gateway, false)
 			s.put("NetworkPolicy", toGood)
 			s.expect(silence, s.client, "dial", "tcp", at(clusterIP4, 8000))
@@ -232,6 +226,11 @@ func TestServiceByProcess(t *testing.T) {
 	}
 	s.expectOf(silence, s.client, good, "inherit", bad, "tcp", at(clusterIP4, 8000))
 	s.expectOf(ok, s.client, good, "inherit", good, "tcp", at(clusterIP4, 8000))
+	s.configure("establishedConnections: Keep") // whatever rules say, not whoever speaks
+	for _, to := range []string{at(clusterIP4, 8000), at(s.good.IPv4(), 80)} {
+		s.expectOf(silence, s.client, good, "inherit", bad, "tcp", to)
+		s.expectOf(ok, s.client, good, "inherit", good, "tcp", to)
+	}
 }
 
 // TestHostPort reaches a pod by a port of the node, through the portmap plugin.
