@@ -3,17 +3,24 @@
 package engine
 
 import (
+	"encoding/json"
+	"fmt"
+	"maps"
 	"net/netip"
+	"path/filepath"
 
 	"github.com/sluice-io/sluice/policy"
 )
 
-// holder is the pod that has an address. A pod of the same name with another UID is
-// another pod.
-type holder struct {
-	pod policy.PodKey
-	uid string
-}
+// holdersFile has who had which address, by address, so that a change of hands is
+// seen too that came while no agent ran.
+const holdersFile = "holders.json"
+
+// holder is the pod that has an address: its name and UID, without which another pod
+// of the name would be taken for it.
+type holder string
+
+func holderOf(key policy.PodKey, uid string) holder { return holder(key.String() + "/" + uid) }
 
 // holders lists who has which address.
 func (e *Engine) holders(c *policy.Cluster) map[netip.Addr]holder {
@@ -23,12 +30,12 @@ func (e *Engine) holders(c *policy.Cluster) map[netip.Addr]holder {
 			continue
 		}
 		for _, a := range p.IPs {
-			out[a] = holder{key, p.UID}
+			out[a] = holderOf(key, p.UID)
 		}
 	}
 	for _, p := range e.pods { // known better than by a manifest, which may have no UID
 		for _, a := range p.IPs {
-			out[a] = holder{p.key(), p.ContainerID}
+			out[a] = holderOf(p.key(), p.ContainerID)
 		}
 	}
 	return out
@@ -41,6 +48,18 @@ func (e *Engine) depart(c *policy.Cluster) error {
 		return nil
 	}
 	now := e.holders(c)
+	if !maps.Equal(e.held, now) {
+		if err := e.handOver(now); err != nil {
+			return err
+		}
+	}
+	e.held, e.heldOf = now, e.merging
+	return nil
+}
+
+// handOver goes over to other holders. They are stored last: what was done already
+// may be done again.
+func (e *Engine) handOver(now map[netip.Addr]holder) error {
 	var gone []netip.Addr
 	for a, was := range e.held {
 		if now[a] != was {
@@ -52,6 +71,9 @@ func (e *Engine) depart(c *policy.Cluster) error {
 			return err
 		}
 	}
-	e.held, e.heldOf = now, e.merging
-	return nil
+	b, err := json.Marshal(now)
+	if err != nil {
+		return fmt.Errorf("encode holders of addresses: %w", err)
+	}
+	return writeIfChanged(filepath.Join(e.cfg.StateDir, holdersFile), b)
 }

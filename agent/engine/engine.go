@@ -52,7 +52,7 @@ type Engine struct {
 	unfit    unfit
 	pods     map[string]*pod // by attachment key
 	files    *files
-	held     map[netip.Addr]holder // as of the last change that is in force
+	held     map[netip.Addr]holder // as of the last change that is in force, or stored by a former agent
 	heldOf   *merging
 	// nodeAddrs are this node's own addresses, looked up anew by deferralChanged.
 	nodeAddrs []netip.Addr
@@ -75,7 +75,11 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 	}
 	ids := new(compile.IDs)
 	known := newFiles(cfg.CgroupRoot, cfg.StateDir)
-	for path, into := range map[string]any{filepath.Join(cfg.StateDir, idsFile): ids, known.store: &known.containers} {
+	var held map[netip.Addr]holder
+	for path, into := range map[string]any{
+		filepath.Join(cfg.StateDir, idsFile): ids, filepath.Join(cfg.StateDir, holdersFile): &held,
+		known.store: &known.containers,
+	} {
 		if err := load(path, into, dp.State().Dir, log); err != nil {
 			return nil, err
 		}
@@ -89,6 +93,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		full:     &policy.Cluster{},
 		pods:     make(map[string]*pod),
 		files:    known,
+		held:     held,
 		again:    make(chan struct{}, 1),
 		retired:  make(chan struct{}, 1),
 		view:     view{revision: lastRevision(cfg.StateDir, log)},

@@ -4,6 +4,7 @@ package scenario
 
 import (
 	"fmt"
+	"net/netip"
 	"testing"
 
 	"github.com/sluice-io/sluice/test/harness"
@@ -33,38 +34,71 @@ func TestPeerLeaves(t *testing.T) {
 	s.lossless()
 }
 
+// elsewhere is a node with a client that may reach pods labelled app=server, and one
+// such pod that is not of this node: its address is the node's own.
+type elsewhere struct {
+	*services
+	addr netip.Addr
+	to   string // where it echoes UDP
+}
+
+func newElsewhere(t *testing.T) *elsewhere {
+	t.Helper()
+	s := &elsewhere{services: &services{world: newWorld(t, harness.Config{})}}
+	s.client = s.pod("client")
+	s.addr = s.gateway()
+	s.to = at(s.addr, 80)
+	s.serveOnNode("udp", s.to)
+	s.is("one", "server")
+	s.until("the pod elsewhere is known", func() bool {
+		_, err := s.node.Client().Get(t.Context(), "Pod", "shop", "far")
+		return err == nil
+	})
+	s.put("NetworkPolicy", `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress],
+		egress: [{to: [{podSelector: {matchLabels: {app: server}}}]}]}`)
+	s.expect(ok, s.client, "dial", "udp", s.to)
+	return s
+}
+
+// is says in a manifest which pod has the address.
+func (s *elsewhere) is(uid, app string) {
+	s.Helper()
+	content := fmt.Appendf(nil, `{apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: far, uid: %s, labels: {app: %s}},
+		status: {podIPs: [{ip: %s}]}}`, uid, app, s.addr)
+	if err := s.node.WriteManifest("far.yaml", content); err != nil {
+		s.Fatal(err)
+	}
+}
+
 // TestAddressIsReused: what an address was allowed does not pass to its next owner.
 func TestAddressIsReused(t *testing.T) {
 	t.Parallel()
-	sv := &services{world: newWorld(t, harness.Config{})}
-	sv.client = sv.pod("client")
-	gateway := sv.gateway() // the address of a pod elsewhere, for this test
-	sv.serveOnNode("udp", at(gateway, 80))
-	elsewhere := func(uid, app string) {
-		t.Helper()
-		content := fmt.Appendf(nil, `{apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: far, uid: %s, labels: {app: %s}},
-			status: {podIPs: [{ip: %s}]}}`, uid, app, gateway)
-		if err := sv.node.WriteManifest("far.yaml", content); err != nil {
-			t.Fatal(err)
-		}
-	}
-	elsewhere("one", "server")
-	sv.until("the pod elsewhere is known", func() bool {
-		_, err := sv.node.Client().Get(t.Context(), "Pod", "shop", "far")
-		return err == nil
-	})
-	sv.put("NetworkPolicy", `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress],
-		egress: [{to: [{podSelector: {matchLabels: {app: server}}}]}]}`)
-	dial := []string{"dial", "udp", at(gateway, 80)}
-	sv.expect(ok, sv.client, dial...)
-	kept := sv.stream(sv.client, built.probe, "udp", at(gateway, 80))
-	cut := sv.stream(sv.client, built.probe, "udp", at(gateway, 80), "--wait", "1s")
-	elsewhere("one", "other") // the same pod
-	sv.until("the label has changed", func() bool {
-		o, err := endAs(silence, sv.command(sv.client, built.probe, dial...))
+	s := newElsewhere(t)
+	kept := s.stream(s.client, built.probe, "udp", s.to)
+	cut := s.stream(s.client, built.probe, "udp", s.to, "--wait", "1s")
+	s.is("one", "other") // the same pod
+	s.until("the label has changed", func() bool {
+		o, err := endAs(silence, s.command(s.client, built.probe, "dial", "udp", s.to))
 		return err == nil && o.status == silence
 	})
 	kept.lossless()
-	elsewhere("two", "other")
+	s.is("two", "other")
+	cut.cut()
+}
+
+// TestAddressIsReusedMeanwhile: nor if that comes while no agent runs.
+func TestAddressIsReusedMeanwhile(t *testing.T) {
+	t.Parallel()
+	s := newElsewhere(t)
+	kept := s.stream(s.client, built.probe, "udp", s.to)
+	cut := s.stream(s.client, built.probe, "udp", s.to, "--wait", "1s")
+	s.kill9()
+	s.is("one", "other")
+	s.start()
+	s.expect(silence, s.client, "dial", "udp", s.to)
+	kept.lossless()
+	s.kill9()
+	s.is("two", "other")
+	s.start()
 	cut.cut()
 }
