@@ -43,7 +43,10 @@ func (f *effects) annotate(c *policy.Cluster, policies []rpc.PolicyStatus) {
 	f.look(c)
 	for i := range policies {
 		p := &policies[i]
-		ref := policy.Ref{Kind: policy.Kind(p.Kind), Namespace: p.Namespace, Name: p.Name}
+		if p.State == "degraded" {
+			continue // what stands in its place is not what was written
+		}
+		ref := refOf(*p)
 		p.Reason = joined(p.Reason, f.notes[place{ref, "", -1}])
 		for j := range p.Rules {
 			r := &p.Rules[j]
@@ -52,6 +55,10 @@ func (f *effects) annotate(c *policy.Cluster, policies []rpc.PolicyStatus) {
 			}
 		}
 	}
+}
+
+func refOf(p rpc.PolicyStatus) policy.Ref {
+	return policy.Ref{Kind: policy.Kind(p.Kind), Namespace: p.Namespace, Name: p.Name}
 }
 
 func joined(first string, rest []string) string {

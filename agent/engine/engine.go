@@ -48,7 +48,7 @@ type Engine struct {
 	stored   []byte          // ids as stored last, nil: not yet
 	spare    []byte          // for the next
 	cluster  *policy.Cluster // in force
-	full     *policy.Cluster // asked for: cluster and what did not fit
+	full     *policy.Cluster // asked for: cluster, and what did not fit as it is
 	unfit    unfit
 	pods     map[string]*pod // by attachment key
 	files    *files
@@ -180,7 +180,7 @@ func (e *Engine) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, erro
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	e.files.retry()
-	if err := e.change(e.unfit.without(c)); err != nil {
+	if err := e.change(e.unfit.rest(c), e.unfit); err != nil {
 		return rpc.PutReply{}, err
 	}
 	e.full = c
@@ -192,15 +192,16 @@ func (e *Engine) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, erro
 	return reply, nil
 }
 
-// change puts the objects of c in force, or keeps those that were. e.mu is held.
-func (e *Engine) change(c *policy.Cluster) error {
-	before := e.cluster
-	e.cluster = c
+// change puts the objects of c, which lack what does not fit, in force, or keeps those
+// that were. e.mu is held.
+func (e *Engine) change(c *policy.Cluster, lacks unfit) error {
+	before, lacked := e.cluster, e.unfit
+	e.cluster, e.unfit = c, lacks
 	err := e.realise()
 	if err == nil {
 		return nil
 	}
-	e.cluster = before
+	e.cluster, e.unfit = before, lacked
 	if undo := e.realise(); undo != nil {
 		err = errors.Join(err, fmt.Errorf("go back to the objects before: %w", undo))
 	}

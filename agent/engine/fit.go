@@ -5,6 +5,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/sluice-io/sluice/agent/api"
@@ -14,21 +15,24 @@ import (
 )
 
 // unfit is what the kernel's maps have no room for: policies of manifests that are
-// not in force, and the pods that they select, which are closed meanwhile.
+// not in force. In their place stand denials of all that they are about.
 type unfit struct {
 	policies map[policy.Ref]error
-	closes   map[policy.PodKey]bool
+	// shut: there was no room even for these, so the pods that they select are closed.
+	shut   bool
+	closes map[policy.PodKey]bool
 }
 
-// without leaves the policies that do not fit out of c.
-func (u *unfit) without(c *policy.Cluster) *policy.Cluster {
+// rest is c with denials in the place of the policies that do not fit, or without them
+// if their pods are closed.
+func (u *unfit) rest(c *policy.Cluster) *policy.Cluster {
 	if len(u.policies) == 0 {
 		return c
 	}
 	out := *c
-	out.ClusterNetworkPolicies = fitting(u, c.ClusterNetworkPolicies)
-	out.NetworkPolicies = fitting(u, c.NetworkPolicies)
-	out.WorkloadPolicies = fitting(u, c.WorkloadPolicies)
+	out.ClusterNetworkPolicies = fitting(u, c.ClusterNetworkPolicies, denyCluster)
+	out.NetworkPolicies = fitting(u, c.NetworkPolicies, denyNetwork)
+	out.WorkloadPolicies = fitting(u, c.WorkloadPolicies, denyWorkload)
 	return &out
 }
 
@@ -38,12 +42,83 @@ type object interface {
 	Ref() policy.Ref
 }
 
-func fitting[P object](u *unfit, list []P) []P {
-	return slices.DeleteFunc(slices.Clone(list), func(p P) bool { return u.policies[p.Ref()] != nil })
+func fitting[P object](u *unfit, list []P, deny func(P) P) []P {
+	out := make([]P, 0, len(list))
+	for _, p := range list {
+		switch {
+		case u.policies[p.Ref()] == nil:
+			out = append(out, p)
+		case !u.shut:
+			out = append(out, deny(p))
+		}
+	}
+	return out
+}
+
+// denyNetwork isolates what p isolates, and allows nothing.
+func denyNetwork(p *policy.NetworkPolicy) *policy.NetworkPolicy {
+	d := *p
+	d.Rules = [2][]policy.Rule{}
+	return &d
+}
+
+// denyWorkload does so too. What p says of escalation costs no room.
+func denyWorkload(p *policy.WorkloadPolicy) *policy.WorkloadPolicy {
+	d := *p
+	d.Rules, d.AllowedSources = [2][]policy.Rule{}, nil
+	if p.Mode == policy.Audit {
+		d.Isolates = [2]bool{} // it isolates nothing, so nothing is denied for it
+	}
+	return &d
+}
+
+// denyCluster denies everything at the place of p, in the directions that it has rules
+// for.
+func denyCluster(p *policy.ClusterNetworkPolicy) *policy.ClusterNetworkPolicy {
+	d := *p
+	for i := range d.Rules {
+		if len(p.Rules[i]) > 0 {
+			d.Rules[i] = []policy.Rule{{Action: policy.Deny}}
+		}
+	}
+	return &d
+}
+
+// instead says what stands in the place of a policy that does not fit, as of a cluster
+// made by rest.
+func instead(c *policy.Cluster, ref policy.Ref) string {
+	var denies [2]bool
+	found := false
+	for _, p := range c.ClusterNetworkPolicies {
+		if p.Ref() == ref {
+			found, denies = true, [2]bool{len(p.Rules[0]) > 0, len(p.Rules[1]) > 0}
+		}
+	}
+	for _, p := range c.NetworkPolicies {
+		if p.Ref() == ref {
+			found, denies = true, p.Isolates
+		}
+	}
+	for _, p := range c.WorkloadPolicies {
+		if p.Ref() == ref {
+			found, denies = true, p.Isolates
+		}
+	}
+	switch {
+	case !found:
+		return "the pods it selects are closed"
+	case denies == [2]bool{}:
+		return "nothing is denied for it"
+	case denies == [2]bool{true, true}:
+		return "all ingress and egress of the pods it selects is denied"
+	case denies[policy.Ingress]:
+		return "all ingress of the pods it selects is denied"
+	}
+	return "all egress of the pods it selects is denied"
 }
 
 // Follow brings the objects of c into force as far as they fit: a policy that does
-// not is reported, and the pods that it selects are closed.
+// not is reported, and what it is about is denied.
 func (e *Engine) Follow(c *policy.Cluster) error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -55,54 +130,65 @@ func (e *Engine) Follow(c *policy.Cluster) error {
 }
 
 func (e *Engine) follow(c *policy.Cluster) error {
-	was := e.unfit
-	e.full, e.unfit = c, unfit{}
-	err := e.change(c)
-	if !errors.Is(err, api.ErrNoFit) {
-		if err != nil {
-			e.unfit = was
-			e.view.fail(err)
-		}
-		return err
+	e.full = c
+	err := e.change(c, unfit{})
+	if errors.Is(err, api.ErrNoFit) {
+		return e.fit(c)
 	}
-	return e.fit(c)
+	if err != nil {
+		e.view.fail(err)
+	}
+	return err
 }
 
-// fit puts the policies that c adds or changes in force one by one. Until its
-// policies stand, or for as long as one of them does not fit, a pod is closed.
+// fit puts the policies that c adds or changes in force one by one. Until it stands,
+// or for as long as it does not fit, what a policy is about is denied.
 func (e *Engine) fit(c *policy.Cluster) error {
 	selected, err := e.selection(c)
 	if err != nil {
 		return err
 	}
-	e.unfit.policies = make(map[policy.Ref]error)
 	waiting := e.changed(c)
+	none := unfit{policies: make(map[policy.Ref]error)}
 	for _, ref := range waiting {
-		e.unfit.policies[ref] = api.ErrNoFit
+		none.policies[ref] = api.ErrNoFit
 	}
-	e.unfit.close(selected)
-	if err := e.change(e.unfit.without(c)); err != nil {
+	err = e.change(none.rest(c), none)
+	if errors.Is(err, api.ErrNoFit) {
+		none.shut = true
+		none.close(selected)
+		err = e.change(none.rest(c), none)
+	}
+	if err != nil {
+		e.unfit = none
+		err = errors.Join(err, e.realise())
 		e.view.fail(err)
 		return err
 	}
 	var errs []error
 	for _, ref := range waiting {
-		delete(e.unfit.policies, ref)
-		e.unfit.close(selected)
-		if err := e.change(e.unfit.without(c)); err != nil {
+		next := e.unfit.less(ref, selected)
+		if err := e.change(next.rest(c), next); err != nil {
 			e.unfit.policies[ref] = err
-			e.unfit.close(selected)
 			errs = append(errs, fmt.Errorf("%s is not in force: %w", ref, err))
 		}
 	}
 	return errors.Join(append(errs, e.realise())...)
 }
 
-// close says which pods are closed: those that one of the policies selects.
+// less is u with one policy that fits after all.
+func (u *unfit) less(ref policy.Ref, selected map[policy.PodKey][]policy.Ref) unfit {
+	out := unfit{policies: maps.Clone(u.policies), shut: u.shut}
+	delete(out.policies, ref)
+	out.close(selected)
+	return out
+}
+
+// close says which pods are closed, if any are: those that one of the policies selects.
 func (u *unfit) close(selected map[policy.PodKey][]policy.Ref) {
 	u.closes = make(map[policy.PodKey]bool)
 	for key, refs := range selected {
-		if slices.ContainsFunc(refs, func(r policy.Ref) bool { return u.policies[r] != nil }) {
+		if u.shut && slices.ContainsFunc(refs, func(r policy.Ref) bool { return u.policies[r] != nil }) {
 			u.closes[key] = true
 		}
 	}

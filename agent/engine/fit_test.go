@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"github.com/sluice-io/sluice/agent/api"
@@ -15,6 +16,7 @@ import (
 	"github.com/sluice-io/sluice/bpf/bpftest"
 	"github.com/sluice-io/sluice/bpf/state"
 	"github.com/sluice-io/sluice/policy"
+	"github.com/sluice-io/sluice/policy/compile"
 )
 
 // fixture is an engine over small maps, with pods that no interface bears.
@@ -127,25 +129,67 @@ func (f *fixture) assignmentOf(name string) state.RawAssignment {
 	return a
 }
 
-func TestManifestThatDoesNotFitClosesItsPods(t *testing.T) {
+// A policy that does not fit denies what it is about, and nothing else.
+func TestManifestThatDoesNotFitDenies(t *testing.T) {
 	f := newFixture(t, state.Sizes{Ports: 20}, "a", "b", "c")
 	pods := []string{"a", "b", "c"}
 	small, large := allow("a", 4), allow("b", 500)
 	if err := f.Follow(cluster(pods, large, small)); !errors.Is(err, api.ErrNoFit) {
 		t.Fatalf("error = %v, want ErrNoFit", err)
 	}
-	f.want(map[string]string{"a": "enforced", "b": "closed", "c": "enforced"})
-	degraded := 0
-	for _, p := range f.Status().Policies {
-		if p.State == "degraded" && p.Name == "b" && p.Reason != "" {
-			degraded++
-		}
-	}
-	if degraded != 1 {
-		t.Errorf("policies = %+v, want b degraded", f.Status().Policies)
-	}
+	f.want(map[string]string{"a": "enforced", "b": "enforced", "c": "enforced"})
+	f.wantActive("b", policy.Ingress, true)
+	f.wantActive("b", policy.Egress, false)
+	f.wantDegraded("b", "all ingress of the pods it selects is denied")
 	must(t, f.Follow(cluster(pods, allow("b", 4), small)))
 	f.want(map[string]string{"a": "enforced", "b": "enforced", "c": "enforced"})
+	f.wantDegraded("b", "")
+}
+
+// Where not even a denial fits, the pods are closed.
+func TestPodsOfNoRoomAreClosed(t *testing.T) {
+	f := newFixture(t, state.Sizes{Ports: 20}, "a", "b", "c")
+	full := cluster([]string{"a", "b", "c"}, allow("a", 20))
+	must(t, f.Follow(full))
+	wide := &policy.ClusterNetworkPolicy{Name: "wide", Tier: policy.Admin, Pods: allow("b", 1).Pods}
+	wide.Rules[policy.Egress] = []policy.Rule{{Action: policy.Accept, Ports: allow("b", 500).Rules[policy.Ingress][0].Ports}}
+	more := *full
+	more.ClusterNetworkPolicies = []*policy.ClusterNetworkPolicy{wide}
+	for range 2 { // a second round finds it as it was
+		if err := f.Follow(&more); !errors.Is(err, api.ErrNoFit) {
+			t.Fatalf("error = %v, want ErrNoFit", err)
+		}
+		f.want(map[string]string{"a": "enforced", "b": "closed", "c": "enforced"})
+		f.wantDegraded("wide", "the pods it selects are closed")
+	}
+	must(t, f.Follow(full))
+	f.want(map[string]string{"a": "enforced", "b": "enforced", "c": "enforced"})
+}
+
+// wantActive says whether something isolates a pod in a direction.
+func (f *fixture) wantActive(name string, d policy.Direction, want bool) {
+	f.t.Helper()
+	var rs state.RawRuleset
+	must(f.t, f.dp.State().Rulesets.Lookup(f.assignmentOf(name).Ruleset, &rs))
+	if active := rs.Active[int(d)*compile.Layers+int(compile.NetworkPolicies)] != 0; active != want {
+		f.t.Errorf("%s of pod %s is isolated: %v, want %v", d, name, active, want)
+	}
+}
+
+// wantDegraded says which policy is degraded, and what the reason ends with; with "",
+// that it is not.
+func (f *fixture) wantDegraded(name, why string) {
+	f.t.Helper()
+	for _, p := range f.Status().Policies {
+		if p.Name != name {
+			continue
+		}
+		if degraded := p.State == "degraded"; degraded != (why != "") || !strings.HasSuffix(p.Reason, why) {
+			f.t.Errorf("policy %s is %s: %q, want %q", name, p.State, p.Reason, why)
+		}
+		return
+	}
+	f.t.Errorf("status does not tell of policy %s", name)
 }
 
 func TestPodThatDoesNotFitStaysClosed(t *testing.T) {

@@ -120,11 +120,13 @@ func (e *Engine) Brief() rpc.Status {
 			s.Problems = append(s.Problems, fmt.Sprintf("pod %s is %s: %v", p.key(), stateOf(p), p.refused))
 		}
 	}
-	s.Policies = e.policies(v.cluster)
+	s.Policies = slices.DeleteFunc(e.policies(v.cluster), func(p rpc.PolicyStatus) bool {
+		return v.unfit[refOf(p)] != nil
+	})
 	for ref, err := range v.unfit {
 		s.Policies = append(s.Policies, rpc.PolicyStatus{
 			Kind: string(ref.Kind), Namespace: ref.Namespace, Name: ref.Name, State: "degraded",
-			Reason: err.Error() + "; the pods it selects are closed",
+			Reason: err.Error() + "; " + instead(v.cluster, ref),
 		})
 	}
 	s.Problems = append(s.Problems, undeferred(v.pods)...)
