@@ -292,6 +292,27 @@ static __always_inline void account(struct flow *f, __u64 now, __u32 len, __u8 d
 	f->seen = now;
 }
 
+/*
+ * The flow of k by whichever of the pod's interfaces it goes, which k then has: the one
+ * seen last, should there be two.
+ */
+static __always_inline struct flow *flow_of(const struct pod *p, struct flow_key *k)
+{
+	__u32 ifindex = p->links[0];
+	struct flow *f, *last = 0;
+
+	for (int i = 0; i < POD_LINKS && p->links[i]; i++) {
+		k->ifindex = p->links[i];
+		f = bpf_map_lookup_elem(&flows, k);
+		if (f && (!last || (__s64)(f->seen - last->seen) >= 0)) {
+			last = f;
+			ifindex = k->ifindex;
+		}
+	}
+	k->ifindex = ifindex;
+	return last;
+}
+
 static __always_inline void total(__u8 verdict, __u8 direction, __u8 reason)
 {
 	count(&totals, (verdict * 2 + (direction & 1)) * REASONS + reason);

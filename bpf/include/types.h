@@ -69,11 +69,14 @@ struct node_port {
 	__u8 _pad;
 };
 
+#define POD_LINKS 4 /* interfaces of a pod whose flows are found from elsewhere */
+
 /* pods[slot]: one pod's identity, written at CNI ADD. */
 struct pod {
-	__u32 id; /* never reused; 0: the slot is free */
-	__u32 ifindex; /* host side of the veth */
 	__u64 netns; /* cookie */
+	__u32 id; /* never reused; 0: the slot is free */
+	__u32 links[POD_LINKS]; /* host sides of its veths, by ifindex; 0: no more */
+	__u32 _pad;
 };
 
 /*

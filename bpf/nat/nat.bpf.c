@@ -108,9 +108,9 @@ static __always_inline void tell(const struct passage *p, const struct flow *flo
 	emit_flow(&p->key, draft, verdict == VERDICT_DENIED ? PHASE_DENIED : PHASE_NEW);
 }
 
-static __always_inline int decide(const struct passage *p)
+static __always_inline int decide(struct passage *p, const struct pod *pod)
 {
-	struct flow *flow = bpf_map_lookup_elem(&flows, &p->key);
+	struct flow *flow = flow_of(pod, &p->key);
 	__u8 verdict;
 
 	if (flow && flow->direction != EGRESS)
@@ -144,8 +144,7 @@ __noinline int pass_through(struct passage *p)
 	*(__u64 *)&p->rules = *(volatile __u64 *)r;
 	if (p->rules.ruleset == RULESET_OPEN)
 		return NF_ACCEPT;
-	p->key.ifindex = pod->ifindex;
-	return decide(p);
+	return decide(p, pod);
 }
 
 static __always_inline int after_dnat(struct sk_buff *skb)

@@ -65,7 +65,7 @@ static __always_inline bool owned(const struct addr *a, __u32 slot)
 static __always_inline void report(const struct question *q, const struct answer *a, const struct pod *p,
 				   const struct stamp *s)
 {
-	struct flow_key k = { .peer = q->peer, .ifindex = p->ifindex, .protocol = q->protocol };
+	struct flow_key k = { .peer = q->peer, .ifindex = p->links[0], .protocol = q->protocol };
 	struct flow f = {
 		.judged = q->rules,
 		.process = *s,

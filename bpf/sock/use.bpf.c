@@ -35,7 +35,7 @@ static __always_inline void key_of(struct flow_key *k, struct sock *sk)
 	k->protocol = sk->sk_protocol;
 }
 
-/* Has the door judge the socket's flow anew. */
+/* Has the doors judge the socket's flow anew, by whichever interface it goes. */
 static __always_inline void judge_anew(struct sock *sk, __u32 slot)
 {
 	struct pod *p = bpf_map_lookup_elem(&pods, &slot);
@@ -45,12 +45,14 @@ static __always_inline void judge_anew(struct sock *sk, __u32 slot)
 	if (!p)
 		return;
 	key_of(&k, sk);
-	k.ifindex = p->ifindex;
-	f = bpf_map_lookup_elem(&flows, &k);
-	if (!f)
-		return;
-	f->behind.known = 0;
-	f->judged.ruleset = RULESET_STALE;
+	for (int i = 0; i < POD_LINKS && p->links[i]; i++) {
+		k.ifindex = p->links[i];
+		f = bpf_map_lookup_elem(&flows, &k);
+		if (!f)
+			continue;
+		f->behind.known = 0;
+		f->judged.ruleset = RULESET_STALE;
+	}
 }
 
 static __always_inline int used(struct sock *sk)

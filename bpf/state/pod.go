@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 
 	"github.com/cilium/ebpf"
 )
@@ -69,7 +70,7 @@ func (s *State) Register(p *Pod) (err error) {
 		}
 	}()
 	if !shares {
-		if err := put(s.Pods, p.Slot, RawPod{Id: p.ID, Ifindex: p.IfIndex, Netns: p.Cookie}); err != nil {
+		if err := put(s.Pods, p.Slot, RawPod{Id: p.ID, Links: [podLinks]uint32{p.IfIndex}, Netns: p.Cookie}); err != nil {
 			return err
 		}
 		if err := put(s.Rules, p.Slot, p.unruled()); err != nil {
@@ -115,6 +116,9 @@ func (p *Pod) unruled() RawAssignment {
 
 // enter makes addresses, network namespace and interface lead to the pod's slot.
 func (s *State) enter(p Pod, put func(m *ebpf.Map, key, value any) error) error {
+	if err := s.link(p); err != nil {
+		return err
+	}
 	for _, a := range p.Addrs {
 		if err := put(s.Owners, AddrKey(a), p.Slot); err != nil {
 			return err
@@ -217,31 +221,14 @@ func (s *State) Unregister(p Pod) error {
 	switch {
 	case err != nil: // not known to be the last
 	case len(others) != 0:
-		if now.Ifindex == p.IfIndex {
-			errs = append(errs, put(s.Pods, p.Slot, RawPod{Id: now.Id, Ifindex: others[0], Netns: now.Netns}))
+		if slices.Contains(now.Links[:], p.IfIndex) {
+			errs = append(errs, put(s.Pods, p.Slot, RawPod{Id: now.Id, Links: linksOf(now, others), Netns: now.Netns}))
 		}
 	default:
 		errs = append(errs, put(s.Pods, p.Slot, RawPod{}), put(s.Rules, p.Slot, RawAssignment{}),
 			removeIf(s.Netnses, p.Cookie, p.Slot), s.dropCgroups(p))
 	}
 	return errors.Join(errs...)
-}
-
-// doorsOf lists the interfaces that lead to a slot.
-func (s *State) doorsOf(slot uint32) ([]uint32, error) {
-	var ifindex uint32
-	var to RawDoorway
-	var list []uint32
-	it := s.Doors.Iterate()
-	for it.Next(&ifindex, &to) {
-		if to.Slot == slot {
-			list = append(list, ifindex)
-		}
-	}
-	if err := it.Err(); err != nil {
-		return nil, fmt.Errorf("list doors: %w", err)
-	}
-	return list, nil
 }
 
 // dropCgroups removes every cgroup of the pod, those made in the kernel too.
@@ -282,7 +269,7 @@ func (s *State) Sweep(known map[uint32]bool) error {
 		for _, ifindex := range doors {
 			errs = append(errs, s.removeDoor(ifindex, slot))
 		}
-		pod := Pod{Slot: slot, ID: p.Id, IfIndex: p.Ifindex, Cookie: p.Netns, Addrs: s.owned(slot)}
+		pod := Pod{Slot: slot, ID: p.Id, IfIndex: p.Links[0], Cookie: p.Netns, Addrs: s.owned(slot)}
 		errs = append(errs, s.Unregister(pod))
 	}
 	return errors.Join(errs...)
@@ -345,17 +332,6 @@ func failed(m *ebpf.Map, err error) error {
 		return fmt.Errorf("%w: map %s", ErrFull, m)
 	}
 	return fmt.Errorf("write map %s: %w", m, err)
-}
-
-func (s *State) removeDoor(ifindex, slot uint32) error {
-	var now RawDoorway
-	if err := s.Doors.Lookup(ifindex, &now); err != nil || now.Slot != slot {
-		return nil
-	}
-	if err := s.Doors.Delete(ifindex); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-		return fmt.Errorf("clean map %s: %w", s.Doors, err)
-	}
-	return nil
 }
 
 func removeIf[K any](m *ebpf.Map, key K, slot uint32) error {

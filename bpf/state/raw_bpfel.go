@@ -212,10 +212,11 @@ type RawPathKey struct {
 }
 
 type RawPod struct {
-	_       structs.HostLayout
-	Id      uint32
-	Ifindex uint32
-	Netns   uint64
+	_     structs.HostLayout
+	Netns uint64
+	Id    uint32
+	Links [4]uint32
+	Pad   uint32
 }
 
 type RawPortKey struct {

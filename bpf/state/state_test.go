@@ -135,6 +135,11 @@ func TestInterfacesShareAnIdentity(t *testing.T) {
 				t.Fatalf("slots %d and %d, ids %d and %d", a.Slot, b.Slot, a.ID, b.ID)
 			}
 			must(t, errors.Join(s.Check(a), s.Check(b)))
+			var now state.RawPod
+			must(t, s.Pods.Lookup(a.Slot, &now))
+			if want := [4]uint32{a.IfIndex, b.IfIndex}; now.Links != want {
+				t.Errorf("interfaces %v, want %v", now.Links, want)
+			}
 
 			gone, stays := a, b
 			if !firstGoesFirst {
@@ -146,9 +151,8 @@ func TestInterfacesShareAnIdentity(t *testing.T) {
 			if s.Check(gone) == nil {
 				t.Error("an interface that is gone checks")
 			}
-			var now state.RawPod
 			must(t, s.Pods.Lookup(a.Slot, &now))
-			if want := (state.RawPod{Id: a.ID, Ifindex: stays.IfIndex, Netns: a.Cookie}); now != want {
+			if want := (state.RawPod{Id: a.ID, Links: [4]uint32{stays.IfIndex}, Netns: a.Cookie}); now != want {
 				t.Errorf("pod = %v, want %v", now, want)
 			}
 			var rules state.RawAssignment

@@ -70,6 +70,22 @@ func (n *Node) base() map[string]any {
 	return map[string]any{"type": "bridge", "bridge": "cni0", "isGateway": true, "hairpinMode": true, "ipam": ipam}
 }
 
+// second is the conflist of a second network.
+func (n *Node) second() (*libcni.NetworkConfigList, error) {
+	conf := n.conflist()
+	conf["name"] = "second"
+	base := conf["plugins"].([]map[string]any)[0]
+	base["bridge"] = "cni1"
+	ipam := base["ipam"].(map[string]any)
+	ipam["ranges"] = [][]map[string]any{{{"subnet": "10.89.0.0/16"}}, {{"subnet": "fd00:89::/64"}}}
+	ipam["routes"] = []map[string]string{}
+	b, err := json.Marshal(conf)
+	if err != nil {
+		return nil, fmt.Errorf("encode conflist: %w", err)
+	}
+	return libcni.NetworkConfFromBytes(b)
+}
+
 // AddLast runs ADD of sluice-cni alone, with the result that the chain gave: what
 // the gate adds to a pod's start. The pod must have been through DelLast.
 func (n *Node) AddLast(ctx context.Context, p *Pod) error {

@@ -65,6 +65,7 @@ type Pod struct {
 
 	node *Node
 	rt   *libcni.RuntimeConf
+	list *libcni.NetworkConfigList
 }
 
 // NewPod makes a pod without calling CNI.
@@ -79,7 +80,7 @@ func (n *Node) NewPod(spec PodSpec) (*Pod, error) {
 	if spec.Name == "" {
 		spec.Name = "pod-" + id[:8]
 	}
-	p := &Pod{Spec: spec, ContainerID: id + id, IfName: "eth0", node: n, Netns: filepath.Join(n.Root, "netns", id)}
+	p := &Pod{Spec: spec, ContainerID: id + id, IfName: "eth0", node: n, list: n.list, Netns: filepath.Join(n.Root, "netns", id)}
 	capabilities := map[string]any{"portMappings": spec.Ports}
 	below := "/kubepods/burstable/pod" + spec.UID
 	switch {
@@ -134,6 +135,20 @@ func (n *Node) AddPod(ctx context.Context, spec PodSpec) (*Pod, error) {
 	return p, nil
 }
 
+// AddLink gives a pod a further interface, of a network of its own without a default
+// route, as Multus does. What it returns is the pod with that interface; DelPod of the
+// pod leaves it.
+func (n *Node) AddLink(ctx context.Context, p *Pod, ifName string) (*Pod, error) {
+	list, err := n.second()
+	if err != nil {
+		return nil, err
+	}
+	q, rt := *p, *p.rt
+	rt.IfName = ifName
+	q.IfName, q.rt, q.list, q.Spec.Labels = ifName, &rt, list, nil
+	return &q, q.Add(ctx)
+}
+
 // DelPod kills what runs in the pod, runs CNI DEL and removes the pod.
 func (n *Node) DelPod(ctx context.Context, p *Pod) error {
 	return errors.Join(removeCgroup(p.Cgroup), p.Del(ctx), p.remove())
@@ -164,7 +179,7 @@ func (p *Pod) Add(ctx context.Context) error {
 		}
 	}
 	return p.node.Do(func() error {
-		result, err := p.node.cni.AddNetworkList(ctx, p.node.list, p.rt)
+		result, err := p.node.cni.AddNetworkList(ctx, p.list, p.rt)
 		if err != nil {
 			return err
 		}
@@ -182,7 +197,7 @@ func (p *Pod) Add(ctx context.Context) error {
 
 // Del runs CNI DEL and nothing else.
 func (p *Pod) Del(ctx context.Context) error {
-	return p.node.Do(func() error { return p.node.cni.DelNetworkList(ctx, p.node.list, p.rt) })
+	return p.node.Do(func() error { return p.node.cni.DelNetworkList(ctx, p.list, p.rt) })
 }
 
 // RemoveNetns removes the network namespace, as if the runtime had lost it.
