@@ -19,6 +19,7 @@ type tables struct {
 	processes table[state.RawProcessKey, uint32]
 	peers     table[state.RawAddr, uint32]
 	prefixes  table[state.RawPrefix, uint32]
+	formers   table[state.RawFormerKey, state.RawFormer]
 	paths     table[state.RawPathKey, uint32]
 	programs  table[state.RawProgram, uint32]
 	resolved  table[uint64, uint32]
@@ -31,7 +32,7 @@ type tables struct {
 func (t *tables) open(s *state.State) error {
 	return errors.Join(
 		t.rulesets.open(s.Rulesets), t.edges.open(s.Edges), t.ports.open(s.Ports), t.processes.open(s.Processes),
-		t.peers.open(s.Peers), t.prefixes.open(s.Prefixes), t.paths.open(s.Paths),
+		t.peers.open(s.Peers), t.prefixes.open(s.Prefixes), t.formers.open(s.Formers), t.paths.open(s.Paths),
 		t.programs.open(s.Programs), t.resolved.open(s.Resolved), t.sources.open(s.Sources),
 		t.services.open(s.Services), t.nodePorts.open(s.NodePorts), t.nodeAddrs.open(s.NodeAddrs))
 }
@@ -42,7 +43,8 @@ func (t *tables) refused() map[string]uint64 {
 		state.RawMapRulesets: t.rulesets.refused.Load(), state.RawMapEdges: t.edges.refused.Load(),
 		state.RawMapPorts: t.ports.refused.Load(), state.RawMapProcesses: t.processes.refused.Load(),
 		state.RawMapPeers: t.peers.refused.Load(), state.RawMapPrefixes: t.prefixes.refused.Load(),
-		state.RawMapPaths: t.paths.refused.Load(), state.RawMapPrograms: t.programs.refused.Load(),
+		state.RawMapFormers: t.formers.refused.Load(),
+		state.RawMapPaths:   t.paths.refused.Load(), state.RawMapPrograms: t.programs.refused.Load(),
 		state.RawMapResolved: t.resolved.refused.Load(), state.RawMapSources: t.sources.refused.Load(),
 		state.RawMapServices: t.services.refused.Load(), state.RawMapNodePorts: t.nodePorts.refused.Load(),
 		state.RawMapNodeAddrs: t.nodeAddrs.refused.Load(),
@@ -58,11 +60,16 @@ type Desired struct {
 	Containers []uint64
 	// Sources are the CIDRs that pods, by their id, may use as source addresses.
 	Sources map[uint32][]netip.Prefix
+	// Formers say, of each of the Image's, which connections it holds for.
+	Formers map[compile.FormerKey]Span
 	// NodeAddrs are this node's own addresses.
 	NodeAddrs []netip.Addr
 	// Deferring are the pods, by slot, whose flows are seen after DNAT too.
 	Deferring map[uint32]uint32
 }
+
+// Span is the time when connections began, of CLOCK_BOOTTIME in ns: From, but not Until.
+type Span struct{ From, Until uint64 }
 
 // File is a file as seen in one container, by its cgroup id.
 type File struct {
@@ -79,6 +86,7 @@ type raw struct {
 	processes map[state.RawProcessKey]uint32
 	peers     map[state.RawAddr]uint32
 	prefixes  map[state.RawPrefix]uint32
+	formers   map[state.RawFormerKey]state.RawFormer
 	paths     map[state.RawPathKey]uint32
 	programs  map[state.RawProgram]uint32
 	resolved  map[uint64]uint32
@@ -102,6 +110,7 @@ func (d *Datapath) Apply(want Desired) error {
 		func() error { return t.edges.add(r.edges) },
 		func() error { return t.rulesets.add(r.rulesets) },
 		func() error { return t.prefixes.add(r.prefixes) },
+		func() error { return t.formers.add(r.formers) },
 		func() error { return t.peers.add(r.peers) },
 		func() error { return t.peers.prune(r.peers) },
 		func() error { return t.prefixes.prune(r.prefixes) },
@@ -114,6 +123,7 @@ func (d *Datapath) Apply(want Desired) error {
 		func() error { return t.nodeAddrs.add(r.nodeAddrs) },
 		func() error { return d.assign(want.Rules) },
 		func() error { return d.deferFor(want.Deferring) },
+		func() error { return t.formers.prune(r.formers) },
 		func() error { return t.sources.prune(r.sources) },
 		func() error { return t.services.prune(r.services) },
 		func() error { return t.nodePorts.prune(r.nodePorts) },
@@ -191,6 +201,7 @@ func lower(want Desired) raw {
 		processes: make(map[state.RawProcessKey]uint32, len(img.Processes)),
 		peers:     make(map[state.RawAddr]uint32, len(img.Peers)),
 		prefixes:  make(map[state.RawPrefix]uint32, len(img.Prefixes)+1),
+		formers:   make(map[state.RawFormerKey]state.RawFormer, len(img.Formers)),
 		paths:     make(map[state.RawPathKey]uint32, len(img.Paths)),
 		programs:  make(map[state.RawProgram]uint32, len(want.Files)),
 		resolved:  make(map[uint64]uint32, len(want.Containers)),
@@ -221,6 +232,10 @@ func lower(want Desired) raw {
 	r.prefixes[prefixKey(netip.PrefixFrom(netip.IPv4Unspecified(), 0))] = compile.ClassNone
 	for p, class := range img.Prefixes {
 		r.prefixes[prefixKey(p)] = class
+	}
+	for k, class := range img.Formers {
+		r.formers[state.RawFormerKey{Addr: state.AddrKey(k.Addr), N: k.N}] =
+			state.RawFormer{From: want.Formers[k].From, Until: want.Formers[k].Until, Class: class}
 	}
 	for path, id := range img.Paths {
 		r.paths[pathKey(path)] = id

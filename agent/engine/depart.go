@@ -43,11 +43,10 @@ func (e *Engine) holders(c *policy.Cluster) map[netip.Addr]holder {
 
 // depart has the flows judged anew whose peer's address has another owner than
 // before, or none: connections follow the rules, and an address is no right.
-func (e *Engine) depart(c *policy.Cluster) error {
-	if e.heldOf == e.merging { // the same pods at the same addresses
+func (e *Engine) depart(now map[netip.Addr]holder) error {
+	if e.heldOf == e.merging {
 		return nil
 	}
-	now := e.holders(c)
 	if !maps.Equal(e.held, now) {
 		if err := e.handOver(now); err != nil {
 			return err

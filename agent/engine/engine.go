@@ -54,6 +54,8 @@ type Engine struct {
 	files    *files
 	held     map[netip.Addr]holder // as of the last change that is in force, or stored by a former agent
 	heldOf   *merging
+	formers  []former        // likewise
+	judged   *policy.Cluster // likewise, with the addresses of pods here; nil at first
 	// nodeAddrs are this node's own addresses, looked up anew by deferralChanged.
 	nodeAddrs []netip.Addr
 	merging   *merging // the last one
@@ -76,9 +78,10 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 	ids := new(compile.IDs)
 	known := newFiles(cfg.CgroupRoot, cfg.StateDir)
 	var held map[netip.Addr]holder
+	var formers []former
 	for path, into := range map[string]any{
 		filepath.Join(cfg.StateDir, idsFile): ids, filepath.Join(cfg.StateDir, holdersFile): &held,
-		known.store: &known.containers,
+		filepath.Join(cfg.StateDir, formersFile): &formers, known.store: &known.containers,
 	} {
 		if err := load(path, into, dp.State().Dir, log); err != nil {
 			return nil, err
@@ -94,6 +97,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		pods:     make(map[string]*pod),
 		files:    known,
 		held:     held,
+		formers:  formers,
 		again:    make(chan struct{}, 1),
 		retired:  make(chan struct{}, 1),
 		view:     view{revision: lastRevision(cfg.StateDir, log)},
@@ -223,15 +227,24 @@ func (e *Engine) realise() (err error) {
 	if err != nil {
 		return err
 	}
-	img, err := e.compiler.Compile(compile.Input{Cluster: cluster, Local: local, Programs: sets})
+	held := e.held
+	if e.heldOf != e.merging { // other pods, or at other addresses
+		held = e.holders(cluster)
+	}
+	formers := e.formersOf(cluster, held)
+	were, spans := numbered(formers)
+	img, err := e.compiler.Compile(compile.Input{Cluster: cluster, Local: local, Programs: sets, Formers: were})
 	if err != nil {
 		return fmt.Errorf("compile policies: %w", err)
 	}
-	if err := e.enforce(img); err != nil {
+	if err := e.enforce(img, spans); err != nil {
 		e.compiler.Skip()
 		return err
 	}
-	if err := e.depart(cluster); err != nil {
+	if err := e.depart(held); err != nil {
+		return err
+	}
+	if err := e.keep(formers, cluster); err != nil {
 		return err
 	}
 	for _, p := range e.pods {
@@ -243,7 +256,7 @@ func (e *Engine) realise() (err error) {
 }
 
 // enforce brings an image to the kernel.
-func (e *Engine) enforce(img *compile.Image) error {
+func (e *Engine) enforce(img *compile.Image, formers map[compile.FormerKey]datapath.Span) error {
 	if err := e.saveIDs(); err != nil {
 		return err
 	}
@@ -260,7 +273,7 @@ func (e *Engine) enforce(img *compile.Image) error {
 		}
 	}
 	files, containers := e.files.programs(img.Programs)
-	want := datapath.Desired{Image: img, Rules: e.assignments(img), Files: files, Containers: containers}
+	want := datapath.Desired{Image: img, Rules: e.assignments(img), Files: files, Containers: containers, Formers: formers}
 	if err := e.reach(img, &want); err != nil {
 		return err
 	}

@@ -98,6 +98,7 @@ static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v,
 		.peer = v->key.peer,
 		.rules = v->rules,
 		.layers = ALL_LAYERS,
+		.since = flow->seen ? flow->start : 0, /* not seen: it begins */
 		.protocol = v->key.protocol,
 		.direction = flow->direction,
 		.port = bpf_ntohs(flow->direction == EGRESS ? v->key.peer_port : v->key.pod_port),

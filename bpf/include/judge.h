@@ -15,11 +15,13 @@
 struct question {
 	struct addr peer;
 	struct assignment rules;
+	__u64 since; /* CLOCK_BOOTTIME, ns: when the connection began; 0: now */
 	__u32 program;
 	__u32 layers; /* bit set */
 	__u16 port; /* the destination's, host order */
 	__u8 protocol;
 	__u8 direction;
+	__u8 _pad[4];
 };
 
 struct answer {
@@ -41,6 +43,26 @@ static __always_inline __u32 class_of(const struct addr *a)
 	struct prefix p = { .len = 128, .addr = *a };
 	class = bpf_map_lookup_elem(&prefixes, &p);
 	return class ? *class : 0;
+}
+
+/* Finds the class that the peer had when the connection began, if it is not its own any more. */
+static __always_inline bool former_class(const struct question *q, __u32 *class)
+{
+	struct former_key k = { .addr = q->peer };
+	struct former *f;
+
+	if (!q->since)
+		return false;
+	for (k.n = 0; k.n < FORMERS_EACH; k.n++) {
+		f = bpf_map_lookup_elem(&formers, &k);
+		if (!f)
+			return false;
+		if (q->since >= f->from && q->since < f->until) {
+			*class = f->class;
+			return true;
+		}
+	}
+	return false;
 }
 
 /* The program id of a file, 0 if no rule names it. */
@@ -204,8 +226,10 @@ __noinline int judge(const struct question *q, struct answer *a)
 	if (!rs)
 		return 0;
 	a->class = class_of(&q->peer);
-	if (!ask(q, rs, a))
-		return 0;
+	for (bool again = false; !ask(q, rs, a); again = true) {
+		if (again || !former_class(q, &a->class))
+			return 0;
+	}
 	a->verdict = VERDICT_ALLOWED;
 	id = rs->audit;
 	if (!id)

@@ -11,6 +11,7 @@
 
 #define MAX_PODS 1024
 #define MAX_ADDRS 131072
+#define MAX_FORMERS 2048
 #define MAX_PREFIXES 65536
 #define MAX_RULESETS 8192
 #define MAX_EDGES 262144
@@ -68,6 +69,7 @@ HASH(edges, struct edge, struct port_set, MAX_EDGES, BPF_F_NO_PREALLOC);
 HASH(ports, struct port_key, struct grant, MAX_PORTS, BPF_F_NO_PREALLOC);
 HASH(processes, struct process_key, __u32, MAX_PROCESS_KEYS, BPF_F_NO_PREALLOC);
 HASH(peers, struct addr, __u32, MAX_ADDRS, BPF_F_NO_PREALLOC); /* address to class */
+HASH(formers, struct former_key, struct former, MAX_FORMERS, BPF_F_NO_PREALLOC);
 HASH(paths, struct path_key, __u32, MAX_PATHS, BPF_F_NO_PREALLOC); /* path to program */
 HASH(programs, struct program, __u32, MAX_PROGRAMS, BPF_F_NO_PREALLOC); /* file to program */
 ARRAY(settings, BPF_MAP_TYPE_ARRAY, struct node, 1);

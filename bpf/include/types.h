@@ -137,6 +137,20 @@ struct grant {
 	__u8 _pad[3];
 };
 
+#define FORMERS_EACH 4 /* of an address */
+
+struct former_key {
+	struct addr addr;
+	__u32 n; /* from 0, in the order of time */
+};
+
+/* What the pod of an address was before its labels changed, to connections begun then. */
+struct former {
+	__u64 from, until; /* CLOCK_BOOTTIME, ns */
+	__u32 class;
+	__u32 _pad;
+};
+
 struct process_key {
 	__u32 set;
 	__u32 program;

@@ -64,8 +64,11 @@ static __always_inline int judge_backend(const struct passage *p, struct flow *f
 	};
 	struct answer a = {};
 
-	if (flow)
+	if (flow) {
 		q.program = program_of(&flow->process.program, flow->process.known);
+		if (same_addr(&flow->behind.addr, &p->to)) /* not a backend chosen just now */
+			q.since = flow->start;
+	}
 	judge(&q, &a);
 	if (!flow) {
 		total(a.verdict, EGRESS, a.reason);

@@ -30,6 +30,7 @@ const (
 	natMapEnforceRing = "enforce_ring"
 	natMapFlowRing    = "flow_ring"
 	natMapFlows       = "flows"
+	natMapFormers     = "formers"
 	natMapFragments   = "fragments"
 	natMapFresh       = "fresh"
 	natMapFull        = "full"
@@ -134,6 +135,7 @@ type natMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
@@ -212,6 +214,7 @@ type natMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
@@ -264,6 +267,7 @@ func (m *natMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Formers,
 		m.Fragments,
 		m.Fresh,
 		m.Full,

@@ -29,6 +29,7 @@ const (
 	processMapEnforceRing = "enforce_ring"
 	processMapFlowRing    = "flow_ring"
 	processMapFlows       = "flows"
+	processMapFormers     = "formers"
 	processMapFragments   = "fragments"
 	processMapFresh       = "fresh"
 	processMapFull        = "full"
@@ -135,6 +136,7 @@ type processMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
@@ -209,6 +211,7 @@ type processMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
@@ -259,6 +262,7 @@ func (m *processMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Formers,
 		m.Fragments,
 		m.Fresh,
 		m.Full,

@@ -30,6 +30,7 @@ const (
 	sockMapEnforceRing   = "enforce_ring"
 	sockMapFlowRing      = "flow_ring"
 	sockMapFlows         = "flows"
+	sockMapFormers       = "formers"
 	sockMapFragments     = "fragments"
 	sockMapFresh         = "fresh"
 	sockMapFull          = "full"
@@ -147,6 +148,7 @@ type sockMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
@@ -224,6 +226,7 @@ type sockMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
@@ -275,6 +278,7 @@ func (m *sockMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Formers,
 		m.Fragments,
 		m.Fresh,
 		m.Full,

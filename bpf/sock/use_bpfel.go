@@ -30,6 +30,7 @@ const (
 	useMapEnforceRing = "enforce_ring"
 	useMapFlowRing    = "flow_ring"
 	useMapFlows       = "flows"
+	useMapFormers     = "formers"
 	useMapFragments   = "fragments"
 	useMapFresh       = "fresh"
 	useMapFull        = "full"
@@ -133,6 +134,7 @@ type useMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
@@ -210,6 +212,7 @@ type useMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
@@ -261,6 +264,7 @@ func (m *useMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Formers,
 		m.Fragments,
 		m.Fresh,
 		m.Full,

@@ -163,6 +163,20 @@ type RawFlowKey struct {
 	Pad      [3]uint8
 }
 
+type RawFormer struct {
+	_     structs.HostLayout
+	From  uint64
+	Until uint64
+	Class uint32
+	Pad   uint32
+}
+
+type RawFormerKey struct {
+	_    structs.HostLayout
+	Addr RawAddr
+	N    uint32
+}
+
 type RawFragment struct {
 	_         structs.HostLayout
 	Src       RawAddr
@@ -337,6 +351,7 @@ const (
 	RawMapEnforceRing     = "enforce_ring"
 	RawMapFlowRing        = "flow_ring"
 	RawMapFlows           = "flows"
+	RawMapFormers         = "formers"
 	RawMapFragments       = "fragments"
 	RawMapFresh           = "fresh"
 	RawMapFull            = "full"
@@ -436,6 +451,7 @@ type RawMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
@@ -513,6 +529,7 @@ type RawMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
@@ -562,6 +579,7 @@ func (m *RawMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Formers,
 		m.Fragments,
 		m.Fresh,
 		m.Full,

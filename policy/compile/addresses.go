@@ -25,6 +25,7 @@ type addresses struct {
 	stale    []netip.Addr // whose class is to be found again
 	blocks   *trie
 	covered  map[netip.Prefix]*class
+	former   map[FormerKey]*class
 
 	peers    map[netip.Addr]uint32 // of the Image
 	prefixes map[netip.Prefix]uint32
@@ -51,9 +52,9 @@ func newAddresses(ids *IDs, entries *registry) *addresses {
 	}
 }
 
-// update goes over to another cluster, in which some objects changed, and to the
-// entries, by serial, that the rule sets of an Image use.
-func (a *addresses) update(image uint64, cluster snapshot, changed []policy.Ref, entries []*entry) {
+// update goes over to another cluster, in which some objects changed, to the entries,
+// by serial, that the rule sets of an Image use, and to other former pods.
+func (a *addresses) update(image uint64, cluster snapshot, changed []policy.Ref, entries []*entry, formers map[FormerKey]Former) {
 	a.image, a.cluster = image, cluster
 	blocks := a.activate(entries)
 	for _, ref := range changed {
@@ -65,6 +66,7 @@ func (a *addresses) update(image uint64, cluster snapshot, changed []policy.Ref,
 		a.layBlocks()
 	}
 	a.classify()
+	a.remember(formers)
 	for _, cl := range a.classes.known {
 		a.ids.keep(cl.id)
 	}

@@ -75,7 +75,7 @@ func (c *Compiler) Compile(in Input) (*Image, error) {
 	c.image++
 	c.ids.begin()
 	ruleSets := slices.Concat(c.last.ruleSets, pods.distinct)
-	c.addresses.update(c.image, cluster, changed, c.use(ruleSets))
+	c.addresses.update(c.image, cluster, changed, c.use(ruleSets), in.Formers)
 	image := c.build(in, ruleSets, pods)
 	if err := c.ids.end(); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
@@ -114,6 +114,7 @@ func (c *Compiler) build(in Input, ruleSets []*ruleSet, pods assignment) *Image 
 		Processes: make(map[ProcessKey]uint32),
 		Prefixes:  c.addresses.prefixes,
 		Peers:     c.addresses.peers,
+		Formers:   c.addresses.formerClasses(),
 		Rules:     make(map[uint32]policy.RuleRef),
 		Paths:     make(map[string]uint32),
 		Selected:  pods.selected,

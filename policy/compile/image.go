@@ -77,7 +77,9 @@ type Image struct {
 	// ClassNone is left out where no prefix is around.
 	Peers    map[netip.Addr]uint32
 	Prefixes map[netip.Prefix]uint32
-	Rules    map[uint32]policy.RuleRef
+	// Formers has the class of each of Input.Formers.
+	Formers map[FormerKey]uint32
+	Rules   map[uint32]policy.RuleRef
 	// Paths gives each process path that a rule names its program id.
 	Paths map[string]uint32
 	// Programs gives each set of paths of Input.Programs its program id, in the
@@ -190,4 +192,6 @@ type Input struct {
 	// Programs are sets of process paths that turned out to be one file in some
 	// container (applets of a multi-call binary, hard links).
 	Programs [][]string
+	// Formers are what pods were before their labels changed.
+	Formers map[FormerKey]Former
 }

@@ -11,6 +11,7 @@ struct query {
 	struct question question;
 	struct answer answer;
 	__u32 allowed;
+	__u32 _pad;
 };
 
 ARRAY(queries, BPF_MAP_TYPE_ARRAY, struct query, 1);

@@ -26,11 +26,13 @@ type judgeQuery struct {
 			Pod     uint32
 			Ruleset uint32
 		}
+		Since     uint64
 		Program   uint32
 		Layers    uint32
 		Port      uint16
 		Protocol  uint8
 		Direction uint8
+		Pad       [4]uint8
 	}
 	Answer struct {
 		_             structs.HostLayout
@@ -44,6 +46,7 @@ type judgeQuery struct {
 		Pad           [3]uint8
 	}
 	Allowed uint32
+	Pad     uint32
 }
 
 // Names of all BPF objects in the ELF.
@@ -63,6 +66,7 @@ const (
 	judgeMapEnforceRing = "enforce_ring"
 	judgeMapFlowRing    = "flow_ring"
 	judgeMapFlows       = "flows"
+	judgeMapFormers     = "formers"
 	judgeMapFragments   = "fragments"
 	judgeMapFresh       = "fresh"
 	judgeMapFull        = "full"
@@ -161,6 +165,7 @@ type judgeMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
 	Full        *ebpf.MapSpec `ebpf:"full"`
@@ -235,6 +240,7 @@ type judgeMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
 	Full        *ebpf.Map `ebpf:"full"`
@@ -285,6 +291,7 @@ func (m *judgeMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Formers,
 		m.Fragments,
 		m.Fresh,
 		m.Full,

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"testing"
 
+	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/test/harness"
 )
 
@@ -32,6 +33,52 @@ func TestPeerLeaves(t *testing.T) {
 	w.until("the label has changed", func() bool { return w.state(server).Labels["app"] == "left" })
 	w.expect(silence, client, "dial", "udp", at(server.IPv4(), 80)) // a new flow
 	s.lossless()
+}
+
+// TestPeerLeavesAndRulesChange: what the new rules allow of a peer that has left is
+// what they allow of it as it was, to the connections that began then.
+func TestPeerLeavesAndRulesChange(t *testing.T) {
+	for _, back := range []string{"clientside", "serverside"} {
+		t.Run(back, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, harness.Config{})
+			server, client := w.pod("server"), w.pod("client")
+			w.serve(server, "tcp", 80)
+			leaves, judge, spec := server, client, `{podSelector: {matchLabels: {app: client}}, policyTypes: [Egress],
+				egress: [{to: [{podSelector: {matchLabels: {app: server}}}], ports: [%s]}]}`
+			if back == "serverside" {
+				leaves, judge, spec = client, server, `{podSelector: {matchLabels: {app: server}}, policyTypes: [Ingress],
+					ingress: [{from: [{podSelector: {matchLabels: {app: client}}}], ports: [%s]}]}`
+			}
+			w.put("NetworkPolicy", fmt.Sprintf(spec, "{port: 80}"))
+			kept := w.stream(client, built.probe, "tcp", at(server.IPv4(), 80))
+			cut := w.stream(client, built.probe, "tcp", at(server.IPv6(), 80), "--wait", "1s")
+			relabel := func(app string) {
+				t.Helper()
+				content := fmt.Appendf(nil, `{apiVersion: v1, kind: Pod, metadata: {namespace: shop, name: %s, uid: %s, labels: {app: %s}}}`,
+					leaves.Spec.Name, leaves.Spec.UID, app)
+				if err := w.node.WriteManifest("pod-shop-"+leaves.Spec.Name+".yaml", content); err != nil {
+					t.Fatal(err)
+				}
+				w.until("the label has changed", func() bool { return w.state(leaves).Labels["app"] == app })
+			}
+			relabel("left")
+			w.put("NetworkPolicy", fmt.Sprintf(spec, "{port: 80}, {port: 81}"))
+			w.expect(silence, client, "dial", "tcp", at(server.IPv4(), 80)) // a new connection
+			relabel("gone")
+			w.put("NetworkPolicy", fmt.Sprintf(spec, "{port: 80}, {port: 82}"))
+			w.expect(silence, client, "dial", "tcp", at(server.IPv4(), 80))
+			w.kill9()
+			w.start()
+			w.put("NetworkPolicy", fmt.Sprintf(spec, "{port: 80}, {port: 83}"))
+			w.expect(silence, client, "dial", "tcp", at(server.IPv4(), 80))
+			kept.lossless()
+			// The rules hold for what it was as for all others.
+			w.put("NetworkPolicy", fmt.Sprintf(spec, "{port: 83}"))
+			cut.cut()
+			w.flow(judge, "a flow that was cut", func(f *rpc.Flow) bool { return f.Reason == "established-recheck" })
+		})
+	}
 }
 
 // elsewhere is a node with a client that may reach pods labelled app=server, and one
