@@ -222,6 +222,9 @@ func (e *Engine) realise() (err error) {
 	if err := e.forgetGone(); err != nil {
 		return err
 	}
+	if err := e.shut(); err != nil {
+		return err
+	}
 	cluster, local := e.merged()
 	sets, err := e.files.resolve(e.dp, pathsOf(cluster), e.live)
 	if err != nil {

@@ -144,19 +144,14 @@ func (e *Engine) follow(c *policy.Cluster) error {
 // fit puts the policies that c adds or changes in force one by one. Until it stands,
 // or for as long as it does not fit, what a policy is about is denied.
 func (e *Engine) fit(c *policy.Cluster) error {
-	selected, err := e.selection(c)
-	if err != nil {
-		return err
-	}
 	waiting := e.changed(c)
 	none := unfit{policies: make(map[policy.Ref]error)}
 	for _, ref := range waiting {
 		none.policies[ref] = api.ErrNoFit
 	}
-	err = e.change(none.rest(c), none)
+	err := e.change(none.rest(c), none)
 	if errors.Is(err, api.ErrNoFit) {
 		none.shut = true
-		none.close(selected)
 		err = e.change(none.rest(c), none)
 	}
 	if err != nil {
@@ -167,7 +162,7 @@ func (e *Engine) fit(c *policy.Cluster) error {
 	}
 	var errs []error
 	for _, ref := range waiting {
-		next := e.unfit.less(ref, selected)
+		next := e.unfit.less(ref)
 		if err := e.change(next.rest(c), next); err != nil {
 			e.unfit.policies[ref] = err
 			errs = append(errs, fmt.Errorf("%s is not in force: %w", ref, err))
@@ -177,21 +172,29 @@ func (e *Engine) fit(c *policy.Cluster) error {
 }
 
 // less is u with one policy that fits after all.
-func (u *unfit) less(ref policy.Ref, selected map[policy.PodKey][]policy.Ref) unfit {
+func (u *unfit) less(ref policy.Ref) unfit {
 	out := unfit{policies: maps.Clone(u.policies), shut: u.shut}
 	delete(out.policies, ref)
-	out.close(selected)
 	return out
 }
 
-// close says which pods are closed, if any are: those that one of the policies selects.
-func (u *unfit) close(selected map[policy.PodKey][]policy.Ref) {
-	u.closes = make(map[policy.PodKey]bool)
+// shut finds the pods that are closed, if any are: those that one of the policies
+// selects that do not fit. Pods come, and their labels change.
+func (e *Engine) shut() error {
+	e.unfit.closes = make(map[policy.PodKey]bool)
+	if !e.unfit.shut {
+		return nil
+	}
+	selected, err := e.selection(e.full)
+	if err != nil {
+		return err
+	}
 	for key, refs := range selected {
-		if u.shut && slices.ContainsFunc(refs, func(r policy.Ref) bool { return u.policies[r] != nil }) {
-			u.closes[key] = true
+		if slices.ContainsFunc(refs, func(r policy.Ref) bool { return e.unfit.policies[r] != nil }) {
+			e.unfit.closes[key] = true
 		}
 	}
+	return nil
 }
 
 // selection tells which policies of c select each pod here, whether they fit or not.

@@ -162,6 +162,9 @@ func TestPodsOfNoRoomAreClosed(t *testing.T) {
 		f.want(map[string]string{"a": "enforced", "b": "closed", "c": "enforced"})
 		f.wantDegraded("wide", "the pods it selects are closed")
 	}
+	must(t, f.Detach(t.Context(), "b", "eth0"))
+	must(t, f.attach(3, "b")) // a pod that comes is no better off
+	f.want(map[string]string{"a": "enforced", "b": "closed", "c": "enforced"})
 	must(t, f.Follow(full))
 	f.want(map[string]string{"a": "enforced", "b": "enforced", "c": "enforced"})
 }
