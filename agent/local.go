@@ -56,13 +56,10 @@ func runUninstall(ctx context.Context, c cli.UninstallConfig) error {
 		held.pins.Close() // an open folder keeps its filesystem from being unmounted
 	}
 	errs := []error{datapath.Uninstall(c.BPFFS)}
-	for _, path := range []string{
-		filepath.Join(c.StateDir, "pods"), filepath.Join(c.StateDir, "objects"), filepath.Join(c.StateDir, "last-good"), filepath.Join(c.StateDir, "ids.json"),
-		filepath.Join(c.StateDir, "files.json"), filepath.Join(c.StateDir, "revision"),
-		filepath.Join(c.StateDir, "agent.lock"), c.Socket,
-	} {
-		errs = append(errs, os.RemoveAll(path))
+	for _, name := range []string{"pods", "objects", "last-good", "ids.json", "files.json", "holders.json", "formers.json", "revision", "agent.lock"} {
+		errs = append(errs, os.RemoveAll(filepath.Join(c.StateDir, name)))
 	}
+	errs = append(errs, os.RemoveAll(c.Socket))
 	// Folders that hold something else stay.
 	for _, dir := range []string{c.StateDir, filepath.Dir(c.Socket)} {
 		if err := unix.Rmdir(dir); err != nil && !errors.Is(err, unix.ENOTEMPTY) && !errors.Is(err, unix.ENOENT) && !errors.Is(err, unix.EBUSY) {

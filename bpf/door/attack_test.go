@@ -70,3 +70,29 @@ func TestDeniedFlowIsRevived(t *testing.T) {
 		})
 	}
 }
+
+// TestCutConnectionUnderLaterRules: it stays cut, whatever rules come after those that cut it, as long as
+// none allows it, also where the answering direction is open.
+func TestCutConnectionUnderLaterRules(t *testing.T) {
+	f := newFixture(t, Config{})
+	must(t, f.s.Rulesets.Put(uint32(50), state.RawRuleset{Active: [8]uint8{1: 1}, Lists: isolating.Lists}))
+	for ruleset := range uint32(3) { // ingress alone
+		must(t, f.s.Rulesets.Put(51+ruleset, state.RawRuleset{Active: [8]uint8{1: 1}}))
+	}
+	f.use(50)
+	ask := syn(friend4, pod4, 1000, 80)
+	f.want("SYN", f.enter(ask), true)
+	f.want("SYN-ACK", f.leave(segment(ask.Reverse(), synAnswer)), true)
+	f.want("ACK", f.enter(segment(ask, nil)), true)
+	for ruleset := range uint32(3) {
+		f.use(51 + ruleset)
+		f.want("data of the peer", f.enter(segment(ask, nil)), false)
+		f.want("data of the pod", f.leave(segment(ask.Reverse(), nil)), false)
+	}
+	for ruleset := range uint32(3) {
+		f.use(51 + ruleset)
+		f.want("data of the pod first", f.leave(segment(ask.Reverse(), nil)), false)
+		f.want("data of the peer", f.enter(segment(ask, nil)), false)
+	}
+	f.want("a connection of the pod's own", f.leave(syn(pod4, friend4, 80, 1000)), true)
+}

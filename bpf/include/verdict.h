@@ -156,9 +156,12 @@ static __always_inline int judge_frame(struct __sk_buff *skb, struct visit *v)
 	} else {
 		decide(skb, v, flow);
 	}
-	if (was && was->verdict == VERDICT_DENIED && was->reason == REASON_RECHECK && flow->verdict != VERDICT_DENIED &&
-	    was->direction != v->direction && !opens(&v->frame))
-		return drop(REASON_RECHECK);
+	if (was && was->verdict == VERDICT_DENIED && was->reason == REASON_RECHECK && !opens(&v->frame)) {
+		if (flow->verdict != VERDICT_DENIED && was->direction != v->direction)
+			return drop(REASON_RECHECK);
+		if (flow->verdict == VERDICT_DENIED && was->direction == v->direction)
+			flow->reason = REASON_RECHECK; /* cut before, and not for the last rules alone */
+	}
 	return conclude(skb, v, flow, keep || flow->verdict != VERDICT_DENIED);
 }
 
