@@ -98,8 +98,10 @@ func newSuite(t *testing.T) *suite {
 	check(t, harness.BuildPlugins(ctx, plugins))
 	box, err := exec.LookPath("busybox")
 	check(t, err)
+	probe, err := harness.BuildProbe(ctx, dir)
+	check(t, err)
 	imageTar := filepath.Join(dir, "image.tar")
-	check(t, writeImage(imageTar, box, buildProbe(t, dir)))
+	check(t, writeImage(imageTar, box, probe))
 	// containerd 1.6 knows no version of the specification above 1.0.0.
 	s.node, err = harness.NewNode(harness.Config{CNIPath: []string{plugins}, Agent: s.program, CNIVersion: "1.0.0"})
 	check(t, err)
@@ -114,18 +116,6 @@ func newSuite(t *testing.T) *suite {
 	})
 	s.startAgent(t)
 	return s
-}
-
-// buildProbe builds the test program, which needs no library in the container.
-func buildProbe(t *testing.T, dir string) string {
-	t.Helper()
-	path := filepath.Join(dir, "probe")
-	cmd := exec.CommandContext(t.Context(), "go", "build", "-ldflags=-s -w", "-o", path, "github.com/sluice-io/sluice/test/probe")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Fatalf("build probe: %v\n%s", err, out)
-	}
-	return path
 }
 
 func (s *suite) startAgent(t *testing.T) {

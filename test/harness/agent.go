@@ -58,7 +58,7 @@ func (n *Node) StartAgent(ctx context.Context, args ...string) (*Agent, error) {
 }
 
 func (a *Agent) waitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, readyTimeout)
+	ctx, cancel := context.WithTimeout(ctx, Patience(readyTimeout))
 	defer cancel()
 	for {
 		err := a.node.Client().Ready(ctx)
@@ -120,8 +120,8 @@ func (a *Agent) end(signal os.Signal) (*os.ProcessState, error) {
 	select {
 	case <-a.done:
 		return a.cmd.ProcessState, nil
-	case <-time.After(readyTimeout):
-		return nil, fmt.Errorf("agent has not ended %s after %s", readyTimeout, signal)
+	case <-time.After(Patience(readyTimeout)):
+		return nil, fmt.Errorf("agent has not ended %s after %s", Patience(readyTimeout), signal)
 	}
 }
 

@@ -36,7 +36,7 @@ func killCgroup(path string) error {
 	if err := os.WriteFile(filepath.Join(path, "cgroup.kill"), []byte("1"), 0); err != nil {
 		return fmt.Errorf("kill cgroup: %w", err)
 	}
-	for end := time.Now().Add(killTimeout); ; time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(Patience(killTimeout)); ; time.Sleep(time.Millisecond) {
 		events, err := os.ReadFile(filepath.Join(path, "cgroup.events"))
 		if err != nil {
 			return fmt.Errorf("kill cgroup: %w", err)

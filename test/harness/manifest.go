@@ -55,7 +55,7 @@ func (p *Pod) writeManifest(ctx context.Context) error {
 	if !p.node.agentRuns() {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	ctx, cancel := context.WithTimeout(ctx, Patience(readTimeout))
 	defer cancel()
 	for {
 		_, err := p.node.Client().Get(ctx, "Pod", p.Spec.Namespace, p.Spec.Name)

@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"testing"
 
 	"github.com/sluice-io/sluice/test/harness"
@@ -41,7 +39,7 @@ func run(m *testing.M) int {
 }
 
 func buildAll(ctx context.Context, dir string) (err error) {
-	built.dir, built.probe = dir, filepath.Join(dir, "probe")
+	built.dir = dir
 	if err := os.Chmod(dir, 0o755); err != nil { // programs run as other users too
 		return err
 	}
@@ -51,12 +49,8 @@ func buildAll(ctx context.Context, dir string) (err error) {
 	if built.agent, err = harness.BuildAgent(ctx, dir); err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", built.probe, "../probe")
-	cmd.Env = append(os.Environ(), "CGO_ENABLED=0") // one file, for any root
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("build probe: %w\n%s", err, out)
-	}
-	return nil
+	built.probe, err = harness.BuildProbe(ctx, dir)
+	return err
 }
 
 // skip skips the test, or fails it where REQUIRE is set.

@@ -37,11 +37,11 @@ type outcome struct {
 // endAs is end for an outcome that is awaited: silence need not last long to be
 // believed, anything else may take its time on a busy machine.
 func endAs(want int, cmd *harness.Command) (outcome, error) {
-	timeout := "20s"
+	timeout := 20 * time.Second
 	if want == silence {
-		timeout = "400ms"
+		timeout = 400 * time.Millisecond
 	}
-	cmd.Env = append(os.Environ(), "PROBE_TIMEOUT="+timeout)
+	cmd.Env = append(os.Environ(), "PROBE_TIMEOUT="+harness.Patience(timeout).String())
 	return end(cmd)
 }
 
@@ -63,7 +63,7 @@ func end(cmd *harness.Command) (outcome, error) {
 
 // command prepares a program in a pod.
 func (w *world) command(p *harness.Pod, program string, args ...string) *harness.Command {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.Context()), 2*patience)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(w.Context()), harness.Patience(2*patience))
 	w.Cleanup(cancel)
 	return p.Command(ctx, program, args...)
 }
@@ -189,7 +189,7 @@ func (w *world) keep(p *harness.Pod, program string, args ...string) *stream {
 
 func (s *stream) await(line string) {
 	s.w.Helper()
-	timeout := time.After(patience)
+	timeout := time.After(harness.Patience(patience))
 	for {
 		select {
 		case said, open := <-s.lines:

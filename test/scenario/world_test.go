@@ -152,7 +152,7 @@ func (w *world) remove(kind string) {
 // until waits until what holds.
 func (w *world) until(what string, holds func() bool) {
 	w.Helper()
-	for end := time.Now().Add(patience); !holds(); time.Sleep(10 * time.Millisecond) {
+	for end := time.Now().Add(harness.Patience(patience)); !holds(); time.Sleep(10 * time.Millisecond) {
 		if time.Now().After(end) {
 			w.Fatalf("waited in vain: %s", what)
 		}
