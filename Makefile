@@ -13,7 +13,7 @@ export BPF2GO_CFLAGS = -O2 -g -mcpu=v3 -Wall -Wextra -Wno-unused-parameter -Wpad
 	-I$(CURDIR)/bpf/include -isystem /usr/include/x86_64-linux-gnu -isystem /usr/include/aarch64-linux-gnu \
 	-ffile-prefix-map=$(CURDIR)=.
 
-.PHONY: all build help test demo bench generate lint deps deps-cri deps-generate clean
+.PHONY: all build help test test-vm demo bench generate lint deps deps-cri deps-vm deps-generate clean
 
 all: build
 
@@ -29,8 +29,11 @@ build: ## bin/sluice and bin/sluice-cni, and what the demo needs beside them
 demo: deps build ## the story, step by step, on three pods made for it
 	$(SUDO) bin/sluice demo
 
-test: deps deps-cri build ## every test; needs root, leaves nothing behind
+test: deps deps-cri deps-vm build ## every test; needs root, leaves nothing behind
 	$(SUDO) env "PATH=$(PATH)" REQUIRE='$(REQUIRE)' go test -count=1 -p 1 -timeout 20m ./...
+
+test-vm: deps deps-vm ## the tests that run under other kernels, in guests of QEMU
+	$(SUDO) env "PATH=$(PATH)" REQUIRE='$(REQUIRE)' go test -count=1 -timeout 20m -v ./test/vm
 
 bench: deps build ## the figures of docs/PERFORMANCE.md, to stdout and bench.json
 	$(SUDO) env "PATH=$(PATH)" go run ./test/bench
@@ -49,6 +52,9 @@ deps:
 
 deps-cri:
 	test/cri/install.sh
+
+deps-vm:
+	$(if $(and $(shell command -v qemu-system-x86_64),$(shell command -v busybox)),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends qemu-system-x86 busybox-static || echo 'test/vm: its tests will be skipped' >&2)
 
 deps-generate:
 	$(if $(and $(shell command -v clang-19),$(shell command -v clang-format-19),$(wildcard /usr/include/bpf/bpf_helpers.h)),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev)
