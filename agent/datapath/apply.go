@@ -78,63 +78,44 @@ type File struct {
 	Dev       uint32 // kernel notation
 }
 
-// raw is Desired in the maps' own terms.
-type raw struct {
-	rulesets  map[uint32]state.RawRuleset
-	edges     map[state.RawEdge]state.RawPortSet
-	ports     map[state.RawPortKey]state.RawGrant
-	processes map[state.RawProcessKey]uint32
-	peers     map[state.RawAddr]uint32
-	prefixes  map[state.RawPrefix]uint32
-	formers   map[state.RawFormerKey]state.RawFormer
-	paths     map[state.RawPathKey]uint32
-	programs  map[state.RawProgram]uint32
-	resolved  map[uint64]uint32
-	sources   map[state.RawSource]uint32
-	services  map[state.RawAddr]uint32
-	nodePorts map[state.RawNodePort]uint32
-	nodeAddrs map[state.RawAddr]uint32
-}
-
 // Apply brings the kernel to d. First everything new is entered, which no pod
 // refers to yet. Then addresses get their classes, under which old and new rule
 // sets mean the same: compile keeps the old ones for that. Then each pod is
 // switched by one write, and last goes what nobody needs. On ErrNoFit no pod has
 // been switched.
 func (d *Datapath) Apply(want Desired) error {
-	r := lower(want)
-	t := &d.tables
+	t, img := &d.tables, want.Image
 	for _, step := range []func() error{
-		func() error { return t.processes.add(r.processes) },
-		func() error { return t.ports.add(r.ports) },
-		func() error { return t.edges.add(r.edges) },
-		func() error { return t.rulesets.add(r.rulesets) },
-		func() error { return t.prefixes.add(r.prefixes) },
-		func() error { return t.formers.add(r.formers) },
-		func() error { return t.peers.add(r.peers) },
-		func() error { return t.peers.prune(r.peers) },
-		func() error { return t.prefixes.prune(r.prefixes) },
-		func() error { return t.paths.add(r.paths) },
-		func() error { return t.programs.add(r.programs) },
-		func() error { return t.resolved.add(r.resolved) },
-		func() error { return t.sources.add(r.sources) },
-		func() error { return t.services.add(r.services) },
-		func() error { return t.nodePorts.add(r.nodePorts) },
-		func() error { return t.nodeAddrs.add(r.nodeAddrs) },
+		func() error { return t.processes.add(lowered(img.Processes, lowerProcess)) },
+		func() error { return t.ports.add(lowered(img.Ports, lowerPort)) },
+		func() error { return t.edges.add(lowered(img.Edges, lowerEdge)) },
+		func() error { return t.rulesets.add(lowered(img.RuleSets, lowerRuleSet)) },
+		func() error { return t.prefixes.add(prefixes(img)) },
+		func() error { return t.formers.add(lowered(img.Formers, want.lowerFormer)) },
+		func() error { return t.peers.add(lowered(img.Peers, lowerPeer)) },
+		t.peers.prune,
+		t.prefixes.prune,
+		func() error { return t.paths.add(lowered(img.Paths, lowerPath)) },
+		func() error { return t.programs.add(lowered(want.Files, lowerFile)) },
+		func() error { return t.resolved.add(each(want.Containers, same)) },
+		func() error { return t.sources.add(sources(want.Sources)) },
+		func() error { return t.services.add(each(img.Services, state.AddrKey)) },
+		func() error { return t.nodePorts.add(each(img.NodePorts, lowerNodePort)) },
+		func() error { return t.nodeAddrs.add(each(want.NodeAddrs, state.AddrKey)) },
 		func() error { return d.assign(want.Rules) },
 		func() error { return d.deferFor(want.Deferring) },
-		func() error { return t.formers.prune(r.formers) },
-		func() error { return t.sources.prune(r.sources) },
-		func() error { return t.services.prune(r.services) },
-		func() error { return t.nodePorts.prune(r.nodePorts) },
-		func() error { return t.nodeAddrs.prune(r.nodeAddrs) },
-		func() error { return t.rulesets.prune(r.rulesets) },
-		func() error { return t.edges.prune(r.edges) },
-		func() error { return t.ports.prune(r.ports) },
-		func() error { return t.processes.prune(r.processes) },
-		func() error { return t.paths.prune(r.paths) },
-		func() error { return t.resolved.prune(r.resolved) },
-		func() error { return t.programs.prune(r.programs) },
+		t.formers.prune,
+		t.sources.prune,
+		t.services.prune,
+		t.nodePorts.prune,
+		t.nodeAddrs.prune,
+		t.rulesets.prune,
+		t.edges.prune,
+		t.ports.prune,
+		t.processes.prune,
+		t.paths.prune,
+		t.resolved.prune,
+		t.programs.prune,
 	} {
 		if err := step(); err != nil {
 			return err
@@ -190,102 +171,4 @@ func (d *Datapath) owner(slot uint32) (uint32, error) {
 		return 0, fmt.Errorf("read slot %d: %w", slot, err)
 	}
 	return p.Id, nil
-}
-
-func lower(want Desired) raw {
-	img := want.Image
-	r := raw{
-		rulesets:  make(map[uint32]state.RawRuleset, len(img.RuleSets)),
-		edges:     make(map[state.RawEdge]state.RawPortSet, len(img.Edges)),
-		ports:     make(map[state.RawPortKey]state.RawGrant, len(img.Ports)),
-		processes: make(map[state.RawProcessKey]uint32, len(img.Processes)),
-		peers:     make(map[state.RawAddr]uint32, len(img.Peers)),
-		prefixes:  make(map[state.RawPrefix]uint32, len(img.Prefixes)+1),
-		formers:   make(map[state.RawFormerKey]state.RawFormer, len(img.Formers)),
-		paths:     make(map[state.RawPathKey]uint32, len(img.Paths)),
-		programs:  make(map[state.RawProgram]uint32, len(want.Files)),
-		resolved:  make(map[uint64]uint32, len(want.Containers)),
-		sources:   make(map[state.RawSource]uint32),
-		services:  make(map[state.RawAddr]uint32, len(img.Services)),
-		nodePorts: make(map[state.RawNodePort]uint32, len(img.NodePorts)),
-		nodeAddrs: make(map[state.RawAddr]uint32, len(want.NodeAddrs)),
-	}
-	lowerReach(want, &r)
-	for id, rs := range img.RuleSets {
-		r.rulesets[id] = lowerRuleSet(rs)
-	}
-	for e, set := range img.Edges {
-		r.edges[state.RawEdge{List: e.List, Class: e.Class}] = state.RawPortSet{Id: set.ID, Lengths: set.Lengths}
-	}
-	for k, g := range img.Ports {
-		r.ports[state.RawPortKey{Set: k.Set, Protocol: uint8(k.Protocol), Bits: k.Bits, Port: k.Port}] =
-			state.RawGrant{Rule: g.Rule, Processes: g.Processes, Outcome: uint8(g.Verdict)}
-	}
-	for k, rule := range img.Processes {
-		r.processes[state.RawProcessKey{Set: k.Set, Program: k.Program}] = rule
-	}
-	for a, class := range img.Peers {
-		r.peers[state.AddrKey(a)] = class
-	}
-	// IPv4 lives inside ::/0 here: without an entry of its own, an IPv6 block
-	// shorter than /96 would reach into it.
-	r.prefixes[prefixKey(netip.PrefixFrom(netip.IPv4Unspecified(), 0))] = compile.ClassNone
-	for p, class := range img.Prefixes {
-		r.prefixes[prefixKey(p)] = class
-	}
-	for k, class := range img.Formers {
-		r.formers[state.RawFormerKey{Addr: state.AddrKey(k.Addr), N: k.N}] =
-			state.RawFormer{From: want.Formers[k].From, Until: want.Formers[k].Until, Class: class}
-	}
-	for path, id := range img.Paths {
-		r.paths[pathKey(path)] = id
-	}
-	for f, id := range want.Files {
-		r.programs[state.RawProgram{Container: f.Container, Ino: f.Ino, Dev: f.Dev}] = id
-	}
-	for _, c := range want.Containers {
-		r.resolved[c] = 1
-	}
-	return r
-}
-
-func lowerRuleSet(rs compile.RuleSet) state.RawRuleset {
-	out := state.RawRuleset{
-		Listen:         state.RawPortSet{Id: rs.Listen.ID, Lengths: rs.Listen.Lengths},
-		Privileges:     uint8(rs.Privileges),
-		PrivilegesRule: rs.PrivilegesRule,
-		Audit:          rs.Audit,
-	}
-	for dir := range rs.Active {
-		for layer, set := range rs.AnyPeer[dir] {
-			at := dir*compile.Layers + layer
-			out.AnyPeer[at] = state.RawPortSet{Id: set.ID, Lengths: set.Lengths}
-			out.Lists[at] = rs.Lists[dir][layer]
-			out.Active[at] = flag(rs.Active[dir][layer])
-		}
-		out.ErrnoResponse[dir] = flag(rs.Errno[dir])
-	}
-	return out
-}
-
-func flag(b bool) uint8 {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-func prefixKey(p netip.Prefix) state.RawPrefix {
-	bits := p.Bits()
-	if p.Addr().Is4() {
-		bits += 96
-	}
-	return state.RawPrefix{Len: uint32(bits), Addr: state.AddrKey(p.Masked().Addr())}
-}
-
-// pathKey is path, zero-padded; manifests allow no path that does not fit.
-func pathKey(path string) state.RawPathKey {
-	var k state.RawPathKey
-	copy(k.Path[:], path)
-	return k
 }

@@ -11,29 +11,6 @@ import (
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
-// lowerReach fills in what a pod's frames may bear, and which addresses lead on to
-// others.
-func lowerReach(want Desired, r *raw) {
-	for pod, prefixes := range want.Sources {
-		for _, p := range prefixes {
-			k := prefixKey(p)
-			r.sources[state.RawSource{Len: k.Len + sourceBits, Pod: pod, Addr: k.Addr}] = 1
-		}
-	}
-	for _, a := range want.Image.Services {
-		r.services[state.AddrKey(a)] = 1
-	}
-	for _, p := range want.Image.NodePorts {
-		r.nodePorts[state.RawNodePort{Port: p.Port, Protocol: uint8(p.Protocol)}] = 1
-	}
-	for _, a := range want.NodeAddrs {
-		r.nodeAddrs[state.AddrKey(a)] = 1
-	}
-}
-
-// sourceBits are those of the pod's id, before the address.
-const sourceBits = 32
-
 // deferFor says which pods' flows may be left to the point after DNAT; those of all
 // others are judged at the door, as they were dialled.
 func (d *Datapath) deferFor(pods map[uint32]uint32) error {

@@ -5,6 +5,7 @@ package datapath
 import (
 	"errors"
 	"fmt"
+	"iter"
 	"sync/atomic"
 
 	"github.com/cilium/ebpf"
@@ -19,19 +20,26 @@ const batchFrom = 64
 // its only writer.
 type table[K, V comparable] struct {
 	m       *ebpf.Map
-	have    map[K]V
+	have    map[K]held[V]
+	round   uint32        // counts calls of add
 	refused atomic.Uint64 // entries that found no room
+}
+
+// held is a value in the map and the last round that wanted its key.
+type held[V comparable] struct {
+	value V
+	round uint32
 }
 
 // open reads what the map holds.
 func (t *table[K, V]) open(m *ebpf.Map) error {
 	t.m = m
-	t.have = make(map[K]V)
+	t.have = make(map[K]held[V])
 	var k K
 	var v V
 	it := m.Iterate()
 	for it.Next(&k, &v) {
-		t.have[k] = v
+		t.have[k] = held[V]{value: v}
 	}
 	if err := it.Err(); err != nil {
 		return fmt.Errorf("read map %s: %w", m, err)
@@ -39,13 +47,16 @@ func (t *table[K, V]) open(m *ebpf.Map) error {
 	return nil
 }
 
-// add writes what want has and the map has not. What it wrote before an error is
-// left for a later prune.
-func (t *table[K, V]) add(want map[K]V) error {
+// add writes what want, which has each key once, has and the map has not. What it
+// wrote before an error is left for a later prune.
+func (t *table[K, V]) add(want iter.Seq2[K, V]) error {
+	t.round++
 	var keys []K
 	var values []V
 	for k, v := range want {
-		if old, ok := t.have[k]; !ok || old != v {
+		if old, ok := t.have[k]; ok && old.value == v {
+			t.have[k] = held[V]{v, t.round}
+		} else {
 			keys, values = append(keys, k), append(values, v)
 		}
 	}
@@ -62,7 +73,7 @@ func (t *table[K, V]) add(want map[K]V) error {
 				return t.putError(err)
 			}
 		}
-		t.have[keys[i]] = values[i]
+		t.have[keys[i]] = held[V]{values[i], t.round}
 	}
 	return nil
 }
@@ -75,10 +86,10 @@ func (t *table[K, V]) putError(err error) error {
 	return fmt.Errorf("write map %s: %w", name(t.m), err)
 }
 
-// prune removes what want has not.
-func (t *table[K, V]) prune(want map[K]V) error {
-	for k := range t.have {
-		if _, ok := want[k]; ok {
+// prune removes what the last add did not want.
+func (t *table[K, V]) prune() error {
+	for k, v := range t.have {
+		if v.round == t.round {
 			continue
 		}
 		if err := t.m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {

@@ -13,43 +13,64 @@ type assignment struct {
 	ruleSets map[policy.PodKey]*ruleSet // nil: nothing asks for anything
 	selected map[policy.PodKey][]policy.Ref
 	sources  map[policy.PodKey][]netip.Prefix
-	distinct []*ruleSet          // in the order of Input.Local
-	known    map[string]*ruleSet // by policies and the numbers of their port names
+	distinct []*ruleSet           // in the order of Input.Local
+	known    map[string]*selected // by policies and the numbers of their port names
+}
+
+// selected is what pods are under that the same policies select, and that have the
+// same numbers for their port names.
+type selected struct {
+	*ruleSet // nil: nothing asks for anything
+	refs     []policy.Ref
 }
 
 // assign finds the policies that select each local pod. Pods that the same ones
 // select, and that have the same numbers for their port names, share a rule set.
 // A pod that the cluster does not hold has no labels.
-func assign(cluster snapshot, local []policy.PodKey, policies []*lowered, last map[string]*ruleSet) assignment {
+func assign(cluster snapshot, local []policy.PodKey, policies []*lowered, last map[string]*selected) assignment {
 	out := assignment{
 		ruleSets: make(map[policy.PodKey]*ruleSet, len(local)),
 		selected: make(map[policy.PodKey][]policy.Ref, len(local)),
 		sources:  make(map[policy.PodKey][]netip.Prefix),
-		known:    make(map[string]*ruleSet),
+		known:    make(map[string]*selected, len(last)),
 	}
 	by := newSubjects(cluster, policies)
 	seen := make(map[sum]bool)
+	var policiesOf []*lowered
+	var id encoding
 	for _, key := range local {
 		pod := cluster.Pods[key]
 		pod.PodKey = key
-		selected := by.selecting(pod)
-		s := out.ruleSet(selected, pod.Ports, last)
-		out.ruleSets[key] = s
-		if s != nil && !seen[s.sum] {
-			seen[s.sum] = true
-			out.distinct = append(out.distinct, s)
+		policiesOf = by.selecting(policiesOf[:0], pod)
+		id = identify(id[:0], policiesOf, pod.Ports)
+		s, ok := out.known[string(id)]
+		if !ok {
+			if s, ok = last[string(id)]; !ok {
+				s = newSelected(policiesOf, pod.Ports)
+			}
+			out.known[string(id)] = s
 		}
-		if len(selected) > 0 {
-			out.describe(key, selected)
+		if len(s.refs) > 0 {
+			out.selected[key] = s.refs
+		}
+		out.ruleSets[key] = s.ruleSet
+		if s.ruleSet == nil {
+			continue
+		}
+		if len(s.sources) > 0 {
+			out.sources[key] = s.sources
+		}
+		if !seen[s.sum] {
+			seen[s.sum] = true
+			out.distinct = append(out.distinct, s.ruleSet)
 		}
 	}
 	return out
 }
 
-// ruleSet is that of the pods which some policies select and which have some
-// ports; last are those of the Image before.
-func (a *assignment) ruleSet(policies []*lowered, ports []policy.ContainerPort, last map[string]*ruleSet) *ruleSet {
-	var e encoding
+// identify appends the policies that select a pod, and the numbers of their port names
+// on it.
+func identify(e encoding, policies []*lowered, ports []policy.ContainerPort) encoding {
 	for _, p := range policies {
 		e = e.number(int(p.serial))
 		for _, name := range p.names {
@@ -60,29 +81,15 @@ func (a *assignment) ruleSet(policies []*lowered, ports []policy.ContainerPort, 
 			}
 		}
 	}
-	key := string(e)
-	s, ok := a.known[key]
-	if !ok {
-		if s, ok = last[key]; !ok {
-			s = newRuleSet(policies, ports)
-		}
-		a.known[key] = s
-	}
-	return s
+	return e
 }
 
-// describe notes which policies select a pod, and the sources that they allow.
-func (a *assignment) describe(key policy.PodKey, policies []*lowered) {
-	var sources []netip.Prefix
-	refs := make([]policy.Ref, len(policies))
-	for i, p := range policies {
-		refs[i] = p.ref
-		sources = append(sources, p.sources...)
+func newSelected(policies []*lowered, ports []policy.ContainerPort) *selected {
+	s := &selected{ruleSet: newRuleSet(policies, ports)}
+	for _, p := range policies {
+		s.refs = append(s.refs, p.ref)
 	}
-	a.selected[key] = refs
-	if len(sources) > 0 {
-		a.sources[key] = sortedSet(sources, netip.Prefix.Compare)
-	}
+	return s
 }
 
 // subjects finds the policies that select a pod.
@@ -104,13 +111,12 @@ func newSubjects(c snapshot, policies []*lowered) subjects {
 	return s
 }
 
-// selecting is the policies that select a pod, sorted by ref: cluster-scoped kinds
-// come first.
-func (s subjects) selecting(pod policy.Pod) []*lowered {
+// selecting appends the policies that select a pod, sorted by ref: cluster-scoped
+// kinds come first.
+func (s subjects) selecting(out []*lowered, pod policy.Pod) []*lowered {
 	if pod.HostNetwork {
-		return nil
+		return out
 	}
-	var out []*lowered
 	for _, p := range s.wide {
 		if matches(p.pods, pod.Labels) && matches(*p.namespaces, s.cluster.namespaceLabels(pod.Namespace)) {
 			out = append(out, p)

@@ -29,7 +29,7 @@ type Compiler struct {
 // generation is what one Image's Pods are judged by.
 type generation struct {
 	ruleSets []*ruleSet // in the order of Input.Local, each once
-	known    map[string]*ruleSet
+	known    map[string]*selected
 }
 
 // New makes a Compiler that takes its ids from a table, which it keeps up to
