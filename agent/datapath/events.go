@@ -60,11 +60,13 @@ func (d *Datapath) Watch(ctx context.Context, sink Sink) error {
 // too late.
 func (d *Datapath) observe(ctx context.Context, sink Sink) error {
 	runtime.LockOSThread() // and never unlocked: the thread ends with its priority
-	if err := unix.Setpriority(unix.PRIO_PROCESS, unix.Gettid(), observerNice); err != nil {
+	if err := yieldToPods(); err != nil {
 		return fmt.Errorf("lower the priority of observation: %w", err)
 	}
 	return withRing(ctx, d.state.FlowRing, func(flows *ringbuf.Reader) error {
 		return withRing(ctx, d.state.ProcessRing, func(processes *ringbuf.Reader) error {
+			flows.SetDeadline(time.Unix(1, 0)) // long past: nothing is waited for
+			processes.SetDeadline(time.Unix(1, 0))
 			tick := time.NewTicker(readEvery)
 			defer tick.Stop()
 			o := observer{flows: flows, processes: processes}
@@ -98,8 +100,22 @@ func (d *Datapath) Sync() {
 	}
 }
 
-// observerNice is the nice value of the thread that reads observations.
-const observerNice = 10
+// yieldToPods has this thread wait until a processor is free, and give it back soon
+// when a pod wants it: events come in heaps, which else hold up a pod that has just
+// been woken for a millisecond. Kernels before 6.12 know no slices and leave Runtime out.
+func yieldToPods() error {
+	return unix.SchedSetAttr(0, &unix.SchedAttr{
+		Size: unix.SizeofSchedAttr, Policy: unix.SCHED_BATCH, Nice: observerNice,
+		Runtime: uint64(observerSlice.Nanoseconds()),
+	}, 0)
+}
+
+const (
+	// observerNice is the nice value of the thread that reads observations.
+	observerNice = 10
+	// observerSlice is how long it runs at a time; no kernel has shorter slices.
+	observerSlice = 100 * time.Microsecond
+)
 
 // maxDrain bounds what is taken out of a ring at once.
 const maxDrain = 4096
@@ -128,7 +144,6 @@ func (o *observer) round(sink Sink) error {
 
 // drain hands on what is in a ring, without waiting for more.
 func (o *observer) drain(r *ringbuf.Reader, take func([]byte) error) error {
-	r.SetDeadline(time.Unix(1, 0))
 	for range maxDrain {
 		err := r.ReadInto(&o.record)
 		if errors.Is(err, os.ErrDeadlineExceeded) {

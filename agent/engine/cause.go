@@ -67,40 +67,35 @@ func isolating(c *policy.Cluster, img *compile.Image, pods map[uint32]policy.Pod
 	return network, workload
 }
 
-// deniedBy lists the policies whose default denies a flow.
+// deniedBy lists the policies whose default denies a flow; v.mu is held.
 func (v *view) deniedBy(ev *state.RawFlowEvent) []string {
-	v.mu.RLock()
-	defer v.mu.RUnlock()
 	by := v.isolating[ev.Ruleset]
 	if by == nil {
 		return nil
 	}
 	if ev.Layer == state.LayerWorkload {
-		return slices.Clone(by[ev.Direction&1].workload)
+		return by[ev.Direction&1].workload
 	}
-	return slices.Clone(by[ev.Direction&1].network)
+	return by[ev.Direction&1].network
 }
 
-// cause fills in who decided a flow, and who is behind its peer.
-func (e *Engine) cause(f *rpc.Flow, ev *state.RawFlowEvent) {
+// cause fills in who decided a flow, and who is behind its peer; v.mu is held.
+func (v *view) cause(f *rpc.Flow, ev *state.RawFlowEvent) {
 	switch ev.Reason {
 	case state.ReasonPolicy:
-		f.Rule = e.view.rule(ev.Rule)
+		f.Rule = v.rules[ev.Rule]
 	case state.ReasonDefaultDeny:
-		f.DeniedBy = e.view.deniedBy(ev)
+		f.DeniedBy = v.deniedBy(ev)
 	}
 	ip := ev.Behind.Addr()
 	if ip.IsUnspecified() || ip == ev.Key.Peer.Addr() {
 		return
 	}
-	behind := &rpc.Endpoint{IP: ip, Port: state.Port(ev.BehindPort)}
-	if key, ok := e.view.load().addrs[ip]; ok {
-		behind.Namespace, behind.Pod = key.Namespace, key.Name
-	}
+	behind := v.endpoint(ip, ev.BehindPort)
 	if policy.Direction(ev.Direction) == policy.Egress {
-		f.Backend = behind
+		f.Backend = &behind
 	} else {
-		f.Client = behind
+		f.Client = &behind
 	}
 }
 

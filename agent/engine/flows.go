@@ -27,6 +27,7 @@ func (e *Engine) Flows() []rpc.Flow {
 		e.log.Error("list flows", "error", err)
 	}
 	e.dp.Sync() // the names of processes that started just now
+	e.wall.compare()
 	idle := clock(unix.CLOCK_MONOTONIC) - clock(unix.CLOCK_BOOTTIME)
 	out := make([]rpc.Flow, 0, len(list))
 	for i := range list {
@@ -48,26 +49,28 @@ func (e *Engine) Flows() []rpc.Flow {
 
 // flow gives names to what the kernel says of a flow.
 func (e *Engine) flow(ev *state.RawFlowEvent) rpc.Flow {
-	name := e.view.pod(ev.Pod)
-	egress := policy.Direction(ev.Direction) == policy.Egress
+	process := e.names.of(ev.Process)
+	// The clock that a flow's last frame is told by is coarse.
+	last := max(ev.Time, ev.Start)
+	at := e.wall.at(last)
+	v := &e.view
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	name := v.podName(ev.Pod)
 	mine := rpc.Endpoint{
 		Namespace: name.key.Namespace, Pod: name.key.Name,
-		IP: ev.Key.Pod.Addr(), Port: state.Port(ev.Key.PodPort), Process: e.names.of(ev.Process),
+		IP: ev.Key.Pod.Addr(), Port: state.Port(ev.Key.PodPort), Process: process,
 	}
-	theirs := rpc.Endpoint{IP: ev.Key.Peer.Addr(), Port: state.Port(ev.Key.PeerPort)}
+	theirs := v.endpoint(ev.Key.Peer.Addr(), ev.Key.PeerPort)
 	if mine.IP.IsUnspecified() { // refused at the socket, before it had an address
 		mine.IP = sameFamily(name.ips, theirs.IP)
-	}
-	if key, ok := e.view.load().addrs[theirs.IP]; ok {
-		theirs.Namespace, theirs.Pod = key.Namespace, key.Name
 	}
 	proto := policy.Protocol(ev.Key.Protocol)
 	if proto == policy.ICMP || proto == policy.ICMPv6 {
 		mine.Port, theirs.Port = 0, 0
 	}
 	f := rpc.Flow{
-		// The clock that a flow's last frame is told by is coarse.
-		ID: flowID(ev), Time: e.wall.at(max(ev.Time, ev.Start)), StartTime: e.wall.at(ev.Start),
+		ID: flowID(ev), Time: at, StartTime: at.Add(-time.Duration(last - ev.Start)),
 		Phase: state.Phase(ev.Phase), Pod: rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
 		Direction: policy.Direction(ev.Direction).String(),
 		Verdict:   state.Verdict(ev.Verdict), Reason: state.Reason(ev.Reason), Protocol: protocol(proto),
@@ -75,33 +78,29 @@ func (e *Engine) flow(ev *state.RawFlowEvent) rpc.Flow {
 		Reverse: rpc.Counter{Packets: ev.Packets[^ev.Direction&1], Bytes: ev.Bytes[^ev.Direction&1]},
 		Source:  theirs, Destination: mine,
 	}
-	if egress {
+	if policy.Direction(ev.Direction) == policy.Egress {
 		f.Source, f.Destination = mine, theirs
 	}
-	e.cause(&f, ev)
+	v.cause(&f, ev)
 	return f
 }
 
-// flowID is the same for every report of one flow: FNV-1a of what does not change.
+// flowID is the same for every report of one flow: a hash of what does not change, in
+// the manner of FNV-1a.
 func flowID(ev *state.RawFlowEvent) string {
 	const offset, prime = 14695981039346656037, 1099511628211
 	h := uint64(offset)
-	add := func(n uint64, bytes int) {
-		for range bytes {
-			h = (h ^ n&0xff) * prime
-			n >>= 8
-		}
+	add := func(high, low uint32) {
+		h = (h ^ uint64(high)<<32 ^ uint64(low)) * prime
+		h ^= h >> 32
 	}
-	add(uint64(ev.Pod), 4)
-	for i := range ev.Key.Pod.W {
-		add(uint64(ev.Key.Pod.W[i]), 4)
-		add(uint64(ev.Key.Peer.W[i]), 4)
+	k := &ev.Key
+	for i := range k.Pod.W {
+		add(k.Pod.W[i], k.Peer.W[i])
 	}
-	add(uint64(ev.Key.PodPort), 2)
-	add(uint64(ev.Key.PeerPort), 2)
-	add(uint64(ev.Key.Ifindex), 4)
-	add(uint64(ev.Key.Protocol), 1)
-	add(ev.Start, 8)
+	add(uint32(k.PodPort)<<16|uint32(k.PeerPort), k.Ifindex)
+	add(ev.Pod, uint32(k.Protocol))
+	add(uint32(ev.Start>>32), uint32(ev.Start))
 	return strconv.FormatUint(h, 16)
 }
 
@@ -142,9 +141,9 @@ func clock(id int32) time.Duration {
 // wallClock turns CLOCK_BOOTTIME into wall time. It is read anew only when the wall
 // clock has been set, so that one moment has one name.
 type wallClock struct {
-	mu     sync.Mutex
-	boot   time.Time // the wall clock at CLOCK_BOOTTIME 0
-	looked time.Time // when the two were compared last
+	mu    sync.Mutex
+	boot  time.Time     // the wall clock at CLOCK_BOOTTIME 0
+	until time.Duration // CLOCK_BOOTTIME: later moments have the two compared again
 }
 
 const (
@@ -157,11 +156,25 @@ const (
 func (c *wallClock) at(ns uint64) time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if now := time.Now(); now.Sub(c.looked) > lookEvery {
-		c.looked = now
-		if boot := now.Add(-clock(unix.CLOCK_BOOTTIME)); boot.Sub(c.boot).Abs() > setBy {
-			c.boot = boot
-		}
+	if time.Duration(ns) > c.until {
+		c.look()
 	}
 	return c.boot.Add(time.Duration(ns))
+}
+
+// compare looks whether the wall clock has been set.
+func (c *wallClock) compare() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.look()
+}
+
+// look compares the clocks; c.mu is held.
+func (c *wallClock) look() {
+	now := clock(unix.CLOCK_BOOTTIME)
+	c.until = now + lookEvery
+	// Round takes the monotonic clock out, which does not follow the wall clock.
+	if boot := time.Now().Round(0).Add(-now); boot.Sub(c.boot).Abs() > setBy {
+		c.boot = boot
+	}
 }

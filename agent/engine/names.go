@@ -20,8 +20,8 @@ const maxNames = 16384
 type names struct {
 	dp    *datapath.Datapath
 	mu    sync.Mutex
-	byID  map[execID]rpc.Process
-	order []execID // ring of the ids in byID, oldest at next
+	byID  map[execID]*rpc.Process // without arguments; shared, so never changed
+	order []execID                // ring of the ids in byID, oldest at next
 	next  int
 }
 
@@ -39,10 +39,11 @@ func (id execID) String() string {
 }
 
 func newNames(dp *datapath.Datapath) *names {
-	return &names{dp: dp, byID: make(map[execID]rpc.Process), order: make([]execID, maxNames)}
+	return &names{dp: dp, byID: make(map[execID]*rpc.Process), order: make([]execID, maxNames)}
 }
 
-func (n *names) put(id execID, p rpc.Process) {
+func (n *names) put(id execID, p rpc.Process) *rpc.Process {
+	p.Args = nil
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if _, ok := n.byID[id]; !ok {
@@ -50,7 +51,8 @@ func (n *names) put(id execID, p rpc.Process) {
 		n.order[n.next] = id
 		n.next = (n.next + 1) % maxNames
 	}
-	n.byID[id] = p
+	n.byID[id] = &p
+	return &p
 }
 
 // of gives the process behind a stamp, nil if there is none.
@@ -60,18 +62,20 @@ func (n *names) of(s state.RawStamp) *rpc.Process {
 	}
 	id := execID{s.ExecId, s.Pid}
 	n.mu.Lock()
-	p, ok := n.byID[id]
+	known := n.byID[id]
 	n.mu.Unlock()
-	if ok {
+	if known != nil && known.UID == s.Uid {
+		return known
+	}
+	p := rpc.Process{PID: s.Pid, ExecID: id.String()}
+	if known != nil {
+		p = *known
+	} else if p.Path = n.record(id); p.Path == "" {
 		p.UID = s.Uid
-		p.Args = nil
 		return &p
 	}
-	p = rpc.Process{PID: s.Pid, UID: s.Uid, ExecID: id.String(), Path: n.record(id)}
-	if p.Path != "" {
-		n.put(id, p)
-	}
-	return &p
+	p.UID = s.Uid
+	return n.put(id, p)
 }
 
 // exec reads an exec, and remembers it.

@@ -8,6 +8,7 @@ import (
 	"sync"
 
 	"github.com/sluice-io/sluice/agent/rpc"
+	"github.com/sluice-io/sluice/bpf/state"
 	"github.com/sluice-io/sluice/policy"
 	"github.com/sluice-io/sluice/policy/compile"
 )
@@ -29,7 +30,7 @@ type view struct {
 	mu       sync.RWMutex
 	now      snapshot
 	revision uint64
-	rules    map[uint32]policy.RuleRef
+	rules    map[uint32]*rpc.Rule // shared with what bears them
 	former   map[uint32]podName
 	// isolating tells, by rule set, whose default it is that denies.
 	isolating map[uint32]*isolation
@@ -66,20 +67,27 @@ func (v *view) fail(err error) {
 func (v *view) rule(id uint32) *rpc.Rule {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
-	r, ok := v.rules[id]
-	if !ok {
-		return nil
-	}
-	return &rpc.Rule{Kind: string(r.Policy.Kind), Namespace: r.Policy.Namespace, Name: r.Policy.Name, Index: r.Index}
+	return v.rules[id]
 }
 
 func (v *view) pod(id uint32) podName {
 	v.mu.RLock()
 	defer v.mu.RUnlock()
+	return v.podName(id)
+}
+
+// podName is the name of a pod that is or was here; v.mu is held.
+func (v *view) podName(id uint32) podName {
 	if p, ok := v.now.pods[id]; ok {
 		return podName{p.key(), p.IPs}
 	}
 	return v.former[id]
+}
+
+// endpoint names an address; v.mu is held.
+func (v *view) endpoint(ip netip.Addr, port uint16) rpc.Endpoint {
+	key := v.now.addrs[ip]
+	return rpc.Endpoint{Namespace: key.Namespace, Pod: key.Name, IP: ip, Port: state.Port(port)}
 }
 
 // publish makes what was just applied visible.
@@ -100,7 +108,7 @@ func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if v.rules == nil {
-		v.rules = make(map[uint32]policy.RuleRef)
+		v.rules = make(map[uint32]*rpc.Rule)
 		v.former = make(map[uint32]podName)
 		v.isolating = make(map[uint32]*isolation)
 	}
@@ -112,7 +120,12 @@ func (e *Engine) publish(c *policy.Cluster, img *compile.Image) {
 	trim(v.former)
 	trim(v.rules)
 	trim(v.isolating)
-	maps.Copy(v.rules, img.Rules)
+	for id, r := range img.Rules {
+		if v.rules[id] == nil { // an id keeps its rule
+			p := r.Policy
+			v.rules[id] = &rpc.Rule{Kind: string(p.Kind), Namespace: p.Namespace, Name: p.Name, Index: r.Index}
+		}
+	}
 	maps.Copy(v.isolating, isolations(c, img))
 	s.revision = v.revision
 	v.now = s

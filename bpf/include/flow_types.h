@@ -63,27 +63,29 @@ enum flow_state {
 #define FLOW_BY_PROCESS 64 /* ingress: a program was asked for */
 #define FLOW_FOREIGN 32 /* bears an address that is not the pod's own */
 
+/* What is used on each frame comes first, in as few cache lines as that takes. */
 struct flow {
 	struct assignment judged; /* first two words read on each packet */
-	__u64 seen; /* CLOCK_MONOTONIC_COARSE, ns */
-	__u64 ttl; /* ns */
-	__u64 cookie; /* socket, where a process rule decided; else 0 */
-	__u64 packets[2]; /* by direction of the frame */
-	__u64 bytes[2];
-	__u64 start; /* CLOCK_BOOTTIME, ns */
-	__u64 mac; /* the pod's */
-	struct stamp process;
-	struct behind behind;
-	__u32 rule;
 	__u32 slot;
+	__u32 state;
 	__u8 direction;
 	__u8 verdict;
 	__u8 reason;
 	__u8 flags;
-	__u32 state;
 	__u16 round; /* of the reaper that last looked at it */
 	__u8 layer; /* that isolates, for REASON_DEFAULT_DENY */
-	__u8 _pad[5];
+	__u8 _pad;
+	__u64 seen; /* CLOCK_MONOTONIC_COARSE, ns */
+	__u64 ttl; /* ns */
+	__u64 cookie; /* socket, where a process rule decided; else 0 */
+	__u64 mac; /* the pod's */
+	__u64 packets[2]; /* by direction of the frame */
+	__u64 bytes[2];
+	__u64 start; /* CLOCK_BOOTTIME, ns */
+	struct stamp process;
+	struct behind behind;
+	__u32 rule;
+	__u32 _pad2;
 };
 
 /* The one timer that ends flows. */

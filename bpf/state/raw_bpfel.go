@@ -109,25 +109,26 @@ type RawExecEvent struct {
 type RawFlow struct {
 	_         structs.HostLayout
 	Judged    RawAssignment
-	Seen      uint64
-	Ttl       uint64
-	Cookie    uint64
-	Packets   [2]uint64
-	Bytes     [2]uint64
-	Start     uint64
-	Mac       uint64
-	Process   RawStamp
-	Behind    RawBehind
-	Rule      uint32
 	Slot      uint32
+	State     uint32
 	Direction uint8
 	Verdict   uint8
 	Reason    uint8
 	Flags     uint8
-	State     uint32
 	Round     uint16
 	Layer     uint8
-	Pad       [5]uint8
+	Pad       uint8
+	Seen      uint64
+	Ttl       uint64
+	Cookie    uint64
+	Mac       uint64
+	Packets   [2]uint64
+	Bytes     [2]uint64
+	Start     uint64
+	Process   RawStamp
+	Behind    RawBehind
+	Rule      uint32
+	Pad2      uint32
 }
 
 type RawFlowEvent struct {
