@@ -53,7 +53,9 @@ static __always_inline bool former_class(const struct question *q, __u32 *class)
 
 	if (!q->since)
 		return false;
-	for (k.n = 0; k.n < FORMERS_EACH; k.n++) {
+#pragma clang loop unroll(full) /* kernels up to 6.18 lose count of what stands in a key */
+	for (__u32 n = 0; n < FORMERS_EACH; n++) {
+		k.n = n;
 		f = bpf_map_lookup_elem(&formers, &k);
 		if (!f)
 			return false;
