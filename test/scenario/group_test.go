@@ -14,13 +14,16 @@ func TestSharedPort(t *testing.T) {
 	for topology, cfg := range topologies {
 		t.Run(topology, func(t *testing.T) {
 			t.Parallel()
+			dir, programs := mustDir(t), make(map[string]string)
+			for _, name := range []string{"tcpgood", "tcpbad", "udpgood", "udpbad"} {
+				programs[name] = copyOf(t, dir, name)
+			}
 			w := newWorld(t, cfg)
-			dir := mustDir(t)
 			server, client := w.pod("server"), w.pod("client")
 			asked := make(map[string]*stream)
 			for _, network := range []string{"tcp", "udp"} {
 				for _, name := range []string{"good", "bad"} {
-					s := w.keep(server, copyOf(t, dir, network+name), "serve-group", network, "[::]:80")
+					s := w.keep(server, programs[network+name], "serve-group", network, "[::]:80")
 					s.await("ready")
 					asked[network+name] = s
 				}

@@ -42,7 +42,7 @@ func TestNotTracked(t *testing.T) {
 			t.Parallel()
 			s := newServices(t, cfg, false)
 			for _, front := range []netip.Addr{clusterIP4, clusterIP6} {
-				s.onNode("ip", "addr", "add", netip.PrefixFrom(front, front.BitLen()).String(), "dev", "lo")
+				s.onNode("ip", "addr", "add", netip.PrefixFrom(front, front.BitLen()).String(), "dev", "lo", "nodad")
 				tool := "iptables"
 				if front.Is6() {
 					tool = "ip6tables"
