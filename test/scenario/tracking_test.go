@@ -54,6 +54,10 @@ func TestNotTracked(t *testing.T) {
 					}
 				}
 			}
+			s.until("the node has the route to its address", func() bool {
+				o, err := endAs(silence, s.command(s.client, built.probe, "dial", "udp", at(clusterIP6, 8000)))
+				return err == nil && o.status == ok
+			})
 			s.expectEach("no policy", ok, s.client)
 			s.put("NetworkPolicy", toGood)
 			s.expectEach("untracked", silence, s.client)
@@ -71,13 +75,13 @@ func TestLateAnswer(t *testing.T) {
 		t.Run(topology, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, cfg)
-			w.configure("timeouts: {udp: {halfOpen: 50ms, open: 50ms}}")
+			w.configure("timeouts: {udp: {halfOpen: 1s, open: 1s}}")
 			server, client := w.pod("server"), w.pod("client")
 			w.serve(server, "udp", 80)
-			late := w.keep(server, built.probe, "serve", "udp", at(server.IPv4(), 81), "--after", "200ms")
+			late := w.keep(server, built.probe, "serve", "udp", at(server.IPv4(), 81), "--after", "2s")
 			late.await("ready")
 			w.onNode("iptables", "-w", "-t", "nat", "-A", "POSTROUTING", "-p", "udp", "--dport", "80:81", "-j", "MASQUERADE")
-			dial := []string{"dial", "udp", at(server.IPv4(), 81)}
+			dial := []string{"dial", "udp", at(server.IPv4(), 81), "--timeout", "5s"}
 			w.expect(ok, client, dial...)
 			w.put("NetworkPolicy", `{podSelector: {matchLabels: {app: client}}, ingress: [{from: [{podSelector: {matchLabels: {app: client}}}]}]}`)
 			w.expect(ok, client, "dial", "udp", at(server.IPv4(), 80))
