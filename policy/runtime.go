@@ -54,9 +54,6 @@ type CapabilityRule struct {
 	Processes []Process // empty: every program
 }
 
-// CapabilitySet has bit n set for the capability with number n (capabilities(7)).
-type CapabilitySet uint64
-
 // FileRule leaves operations on some files to some programs.
 type FileRule struct {
 	// Paths are absolute, symlinks resolved; a trailing /* stands for what lies in one
@@ -66,21 +63,3 @@ type FileRule struct {
 	Allow      []Process // nobody else may; empty: nobody
 	Action     Action    // Kill, Prevent or Report
 }
-
-// Operations is a set of uses of a file.
-type Operations uint16
-
-// The operations; the values are those of the kernel tables.
-const (
-	OpRead Operations = 1 << iota
-	OpWrite
-	OpCreate
-	OpDelete
-	OpRename
-	OpLink
-	OpChmod
-	OpChown
-	OpMountOver
-	OpMmapExec
-	OpTruncate
-)

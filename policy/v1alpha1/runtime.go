@@ -25,6 +25,9 @@ type Action string
 
 // ExecSection lists the programs that may run.
 type ExecSection struct {
+	// ImageOnly allows only programs that the container began with.
+	// +optional
+	ImageOnly bool `json:"imageOnly,omitempty"`
 	// +optional
 	Allow []ExecRule `json:"allow,omitempty"`
 	// +kubebuilder:default=Deny
@@ -35,7 +38,12 @@ type ExecSection struct {
 // ExecRule allows a program to run.
 type ExecRule struct {
 	Program `json:",inline"`
-	// Parents are the programs that may run it; any if empty.
+	// SHA256 is the sum that the program's file must have, in hex; any if empty.
+	// +kubebuilder:validation:Pattern=`^[0-9a-fA-F]{64}$`
+	// +optional
+	SHA256 string `json:"sha256,omitempty"`
+	// Parents are the programs that may run it; any if empty. What the container
+	// runtime starts has none.
 	// +optional
 	Parents []Program `json:"parents,omitempty"`
 }
@@ -48,9 +56,14 @@ type FilesSection struct {
 
 // FileRule leaves operations on some files to some programs.
 type FileRule struct {
+	// Paths are absolute paths of files and folders inside the container's root,
+	// symlinks resolved there. A trailing /* stands for what lies in the folder, /**
+	// for what lies below it at any depth.
 	// +kubebuilder:validation:MinItems=1
+	// +listType=set
 	Paths []Path `json:"paths"`
 	// +kubebuilder:validation:MinItems=1
+	// +listType=set
 	Operations []FileOperation `json:"operations"`
 	// Allow lists the programs that may; nobody else.
 	// +optional
@@ -61,7 +74,7 @@ type FileRule struct {
 }
 
 // FileOperation is a use of a file.
-// +kubebuilder:validation:Enum=Read;Write
+// +kubebuilder:validation:Enum=Read;Write;Create;Delete;Rename;Link;Chmod;Chown;MountOver;MmapExec;Truncate
 type FileOperation string
 
 // CapabilitiesSection lists the capabilities that may be used.
@@ -76,6 +89,7 @@ type CapabilitiesSection struct {
 // CapabilityRule allows the use of capabilities.
 type CapabilityRule struct {
 	// +kubebuilder:validation:MinItems=1
+	// +listType=set
 	Names []Capability `json:"names"`
 	// Processes lists the programs that may use them; all if empty.
 	// +optional
