@@ -21,7 +21,8 @@ const notSupported = "not supported by this version; "
 
 // checker collects what is wrong with one object.
 type checker struct {
-	errs []error
+	errs     []error
+	patterns int // of paths, so far
 }
 
 func (c *checker) add(p *field.Path, value, reason string) {

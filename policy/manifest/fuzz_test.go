@@ -3,6 +3,7 @@
 package manifest
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -15,6 +16,8 @@ var seeds = []string{
 	networkPolicy("{podSelector: {matchExpressions: [{key: a, operator: In, values: [b]}]}, ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/8, except: [10.1.0.0/16]}}, {namespaceSelector: {}}], ports: [{port: 80}]}], egress: [{}]}"),
 	workloadPolicy("{mode: Audit, egress: {allow: [{to: [{podSelector: {}}], ports: [{protocol: UDP, port: 53}], processes: [{path: /bin/a}]}]}, escalation: {rules: [{classes: [Privileges], action: Kill}]}}"),
 	workloadPolicy("{mode: Audit, egress: {allow: [{to: [{domainNames: [a.b]}, {service: {name: s}}]}]}, ingress: {allow: [{from: [{serviceAccount: {names: [c]}}, {entity: World}]}]}}"),
+	workloadPolicy("{fallback: Close, exec: {allow: [{path: /bin/sh, sha256: " + strings.Repeat("0a", 32) + ", parents: [{path: /usr/**}]}], action: Kill}, capabilities: {allow: [{names: [NET_RAW, BPF], processes: [{path: /bin/*}]}]}}"),
+	workloadPolicy("{files: {rules: [{paths: [/etc/shadow, /run/**], operations: [Read, MmapExec], allow: [{path: /a}]}, {paths: [/run/**], operations: [Write], action: Audit}]}}"),
 	clusterWorkloadPolicy("{namespaceSelector: {}, allowedSources: [10.0.0.1/8]}"),
 	clusterNetworkRules("Baseline", "ingress: [{action: Pass, from: [{}, {namespaces: {}}]}], egress: [{action: Deny, to: [{networks: [10.0.0.0/8]}, {nodes: {}}, {pods: {podSelector: {}}}, {later: 1}], protocols: [{tcp: {destinationPort: {range: {start: 1, end: 9}}}}]}]"),
 	"apiVersion: v1\nkind: Node\nmetadata: {name: n}\nspec: {podCIDRs: [10.0.0.0/24]}\nstatus: {addresses: [{type: InternalIP, address: 10.0.0.1}]}",

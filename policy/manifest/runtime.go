@@ -3,8 +3,8 @@
 package manifest
 
 import (
-	"path"
-	"slices"
+	"encoding/hex"
+	"fmt"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/util/validation/field"
@@ -13,64 +13,89 @@ import (
 	"github.com/sluice-io/sluice/policy/v1alpha1"
 )
 
-func (c *checker) process(p *field.Path, in v1alpha1.Program) policy.Process {
-	c.refuse(in.Interpreter != "", p.Child("interpreter"), string(in.Interpreter))
-	c.programPath(p.Child("path"), string(in.Path))
-	return policy.Process{Path: string(in.Path)}
-}
-
-// programPath asks for the one spelling that a resolved path has, so that a path
-// that can never match is an error.
-func (c *checker) programPath(p *field.Path, s string) {
-	const maxLength = 255 // what the kernel side keeps of a path
-	switch {
-	case s == "":
-		c.add(p, "", "required; write the program's absolute path inside the container")
-	case strings.Contains(s, "*"):
-		c.add(p, s, "patterns are "+notSupported+"write each program's path")
-	case !path.IsAbs(s) || path.Clean(s) != s || s == "/" || strings.Contains(s, "\x00"):
-		c.add(p, s, "not an absolute path of a file without //, . and ..; write one such as /usr/bin/curl")
-	case len(s) > maxLength:
-		c.add(p, s, "longer than 255 bytes; write a shorter path")
-	}
-}
-
-func (c *checker) escalation(p *field.Path, in *v1alpha1.EscalationSection) []policy.EscalationRule {
+func (c *checker) exec(p *field.Path, in *v1alpha1.ExecSection) *policy.Exec {
 	if in == nil {
 		return nil
 	}
-	c.refuse(in.Default != "" && in.Default != v1alpha1.EscalationAction(policy.Ignore), p.Child("default"), string(in.Default))
-	var out []policy.EscalationRule
-	for i, r := range in.Rules {
-		out = append(out, c.escalationRule(p.Child("rules").Index(i), r))
+	c.refuse(in.ImageOnly, p.Child("imageOnly"), "true")
+	out := &policy.Exec{Action: c.action(p, in.Action)}
+	seen := make(map[string]bool)
+	for i, rule := range in.Allow {
+		at := p.Child("allow").Index(i)
+		allow := policy.ExecRule{
+			Process: c.program(at, rule.Program),
+			SHA256:  c.sum(at.Child("sha256"), rule.SHA256),
+			Parents: c.programs(at.Child("parents"), rule.Parents),
+		}
+		c.once(at, seen, fmt.Sprintf("%q", allow), allow.Path)
+		out.Allow = append(out.Allow, allow)
 	}
 	return out
 }
 
-func (c *checker) escalationRule(p *field.Path, in v1alpha1.EscalationRule) policy.EscalationRule {
-	classes := p.Child("classes")
-	if len(in.Classes) == 0 {
-		c.add(classes, "", "required; write Privileges")
+// sum reads a SHA-256; "" is none.
+func (c *checker) sum(p *field.Path, s string) string {
+	sum, err := hex.DecodeString(s)
+	if err != nil || len(sum) != 32 && s != "" {
+		c.add(p, s, "not 64 hex digits; write what sha256sum prints")
 	}
-	var out policy.EscalationRule
-	for i, class := range in.Classes {
-		switch {
-		case class != v1alpha1.EscalationClass(policy.Privileges):
-			c.refuse(true, classes.Index(i), string(class))
-		case slices.Contains(in.Classes[:i], class):
-			c.add(classes.Index(i), string(class), "written more than once; remove all but one")
-		}
-		out.Classes = append(out.Classes, policy.Class(class))
-	}
-	out.Action = policy.Action(in.Action)
-	switch out.Action {
-	case policy.Kill, policy.Ignore:
+	return string(sum)
+}
+
+// action defaults as the CRD does.
+func (c *checker) action(section *field.Path, in v1alpha1.Action) policy.Action {
+	switch a := policy.Action(in); a {
 	case "":
-		c.add(p.Child("action"), "", "required; write Kill or Ignore")
-	default:
-		c.add(p.Child("action"), string(in.Action), notSupported+"write Kill or Ignore")
+		return policy.Prevent
+	case policy.Prevent, policy.Kill, policy.Report:
+		return a
 	}
-	c.refuse(len(in.Allow) > 0, p.Child("allow"), "")
-	c.refuse(in.Quarantine, p.Child("quarantine"), "true")
+	c.add(section.Child("action"), string(in), "unknown action; write Deny, Kill or Audit")
+	return policy.Prevent
+}
+
+func (c *checker) capabilities(p *field.Path, in *v1alpha1.CapabilitiesSection) *policy.Capabilities {
+	if in == nil {
+		return nil
+	}
+	out := &policy.Capabilities{Action: c.action(p, in.Action)}
+	for i, rule := range in.Allow {
+		at := p.Child("allow").Index(i)
+		out.Allow = append(out.Allow, policy.CapabilityRule{
+			Names:     c.capabilitySet(at.Child("names"), rule.Names),
+			Processes: c.programs(at.Child("processes"), rule.Processes),
+		})
+	}
 	return out
+}
+
+func (c *checker) capabilitySet(p *field.Path, names []v1alpha1.Capability) policy.CapabilitySet {
+	var out policy.CapabilitySet
+	if len(names) == 0 {
+		c.add(p, "", "required; write names such as NET_BIND_SERVICE")
+	}
+	seen := make(map[string]bool)
+	for i, n := range names {
+		name := string(n)
+		number, known := policy.ParseCapability(name)
+		short, long := strings.CutPrefix(name, "CAP_")
+		switch {
+		case long:
+			c.add(p.Index(i), name, "written with CAP_; write "+short)
+		case !known:
+			c.add(p.Index(i), name, "unknown capability; write a name of capabilities(7) without CAP_, such as NET_RAW")
+		default:
+			c.once(p.Index(i), seen, name, name)
+			out |= 1 << number
+		}
+	}
+	return out
+}
+
+// once reports an entry that a list has already.
+func (c *checker) once(p *field.Path, seen map[string]bool, entry, value string) {
+	if seen[entry] {
+		c.add(p, value, "written more than once; remove all but one")
+	}
+	seen[entry] = true
 }

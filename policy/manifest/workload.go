@@ -56,13 +56,13 @@ func (r workloadReader) spec(in *v1alpha1.WorkloadPolicySpec) {
 		}
 	}
 	r.out.Escalation = r.escalation(p.Child("escalation"), in.Escalation)
-	r.refuse(in.Exec != nil, p.Child("exec"), "")
-	r.refuse(in.Files != nil, p.Child("files"), "")
-	r.refuse(in.Capabilities != nil, p.Child("capabilities"), "")
+	r.out.Exec = r.exec(p.Child("exec"), in.Exec)
+	r.out.Files = r.files(p.Child("files"), in.Files)
+	r.out.Capabilities = r.capabilities(p.Child("capabilities"), in.Capabilities)
 }
 
 func (r workloadReader) modes(p *field.Path, in *v1alpha1.WorkloadPolicySpec) {
-	r.out.Mode, r.out.DenyResponse = policy.Enforce, policy.Errno
+	r.out.Mode, r.out.DenyResponse, r.out.Fallback = policy.Enforce, policy.Errno, policy.Observe
 	switch policy.Mode(in.Mode) {
 	case "", policy.Enforce:
 	case policy.Audit:
@@ -77,7 +77,13 @@ func (r workloadReader) modes(p *field.Path, in *v1alpha1.WorkloadPolicySpec) {
 	default:
 		r.add(p.Child("denyResponse"), string(in.DenyResponse), "unknown response; write Errno or Drop")
 	}
-	r.refuse(in.Fallback != "" && in.Fallback != "Observe", p.Child("fallback"), string(in.Fallback))
+	switch f := policy.Fallback(in.Fallback); f {
+	case "", policy.Observe:
+	case policy.FallbackKill, policy.Close:
+		r.out.Fallback = f
+	default:
+		r.add(p.Child("fallback"), string(in.Fallback), "unknown fallback; write Observe, Kill or Close")
+	}
 }
 
 func (r workloadReader) workloadRule(p *field.Path, dir policy.Direction, peers []v1alpha1.Peer, ports []v1alpha1.Port, programs []v1alpha1.Program) {

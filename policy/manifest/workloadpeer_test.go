@@ -35,7 +35,7 @@ func TestParseWorkloadPeer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			rules := []policy.Rule{{Peers: []policy.Peer{tc.want}}}
 			wantValue(t, workloadPolicy("{egress: {allow: [{to: ["+tc.peer+"]}]}, ingress: {allow: [{from: ["+tc.peer+"]}]}}"),
-				&policy.WorkloadPolicy{Namespace: "b", Name: "a", Mode: policy.Enforce, DenyResponse: policy.Errno,
+				&policy.WorkloadPolicy{Namespace: "b", Name: "a", Mode: policy.Enforce, DenyResponse: policy.Errno, Fallback: policy.Observe,
 					Isolates: [2]bool{true, true}, Rules: [2][]policy.Rule{rules, rules}})
 		})
 	}
@@ -46,7 +46,7 @@ func TestParseDomainNames(t *testing.T) {
 	names := []string{"localhost", "example.com", "*.example.com", "_sip._tcp.xn--4ca.com", "1-2.3", label63 + ".com"}
 	list := `["` + strings.Join(names, `", "`) + `"]`
 	wantValue(t, workloadPolicy("{mode: Audit, egress: {allow: [{to: [{domainNames: "+list+"}]}]}}"),
-		&policy.WorkloadPolicy{Namespace: "b", Name: "a", Mode: policy.Audit, DenyResponse: policy.Errno,
+		&policy.WorkloadPolicy{Namespace: "b", Name: "a", Mode: policy.Audit, DenyResponse: policy.Errno, Fallback: policy.Observe,
 			Isolates: [2]bool{policy.Egress: true}, Rules: [2][]policy.Rule{policy.Egress: {{Peers: []policy.Peer{{DomainNames: names}}}}}})
 	long := strings.Repeat("a.", 126) + "ab"
 	for _, bad := range []string{"", "*", "a.", ".a", "a..b", "Example.com", "a.*.b", "*a.b", "*.*.a", "-a.b", "a-.b", "a b", "ä.de", "x" + label63, long} {
@@ -97,6 +97,8 @@ func TestParseClusterWorkloadPolicy(t *testing.T) {
 			policy.WorkloadPolicy{Namespaces: &shop, Pods: shop, Mode: policy.Audit, DenyResponse: policy.Drop}},
 		"sources": {`{allowedSources: [10.1.2.3/8, 0.0.0.0/0, "::/0"]}`,
 			policy.WorkloadPolicy{Namespaces: &policy.Selector{}, AllowedSources: prefixes("10.0.0.0/8", "0.0.0.0/0", "::/0")}},
+		"runtime rules": {"{exec: {allow: [{path: /bin/*}]}}", policy.WorkloadPolicy{Namespaces: &policy.Selector{},
+			Exec: &policy.Exec{Allow: []policy.ExecRule{{Process: policy.Process{Path: "/bin/*"}}}, Action: policy.Prevent}}},
 		"escalation": {"{escalation: {rules: [{classes: [Privileges], action: Kill}]}}",
 			policy.WorkloadPolicy{Namespaces: &policy.Selector{},
 				Escalation: []policy.EscalationRule{{Classes: []policy.Class{policy.Privileges}, Action: policy.Kill}}}},
@@ -110,7 +112,7 @@ func TestParseClusterWorkloadPolicy(t *testing.T) {
 				}}}}}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			tc.want.Name = "a"
+			tc.want.Name, tc.want.Fallback = "a", policy.Observe
 			if tc.want.Mode == "" {
 				tc.want.Mode, tc.want.DenyResponse = policy.Enforce, policy.Errno
 			}
@@ -130,7 +132,7 @@ func TestParseClusterWorkloadPolicy(t *testing.T) {
 		"sources":             {"{allowedSources: [10.0.0.0/8, 10.0.0.1]}", []string{"spec.allowedSources[1]=10.0.0.1: not a CIDR"}},
 		"selector":            {"{namespaceSelector: {matchExpressions: [{key: a, operator: Is}]}}", []string{"spec.namespaceSelector.matchExpressions[0].operator=Is"}},
 		"shared section":      {"{exec: {}, podSelector: 5}", []string{"spec.podSelector=5: an object"}},
-		"section":             {"{exec: {}}", []string{"spec.exec: not supported by this version"}},
+		"section":             {"{exec: {action: x}}", []string{"spec.exec.action=x"}},
 	} {
 		t.Run(name, func(t *testing.T) { wantFields(t, clusterWorkloadPolicy(tc.spec), tc.want...) })
 	}
