@@ -9,17 +9,6 @@ import (
 	"github.com/sluice-io/sluice/policy"
 )
 
-// Response says what happens on an escalation.
-type Response struct {
-	Action policy.Action
-	// Audit is true if the action is only reported.
-	Audit bool
-	// Rule asks for the action; zero if that is Ignore. Of several rules it is the
-	// first by policy kind, namespace, name and index. Its index counts the
-	// policy's escalation rules.
-	Rule policy.RuleRef
-}
-
 // Privileges answers a gain of privilege in a pod: the strongest action of all
 // WorkloadPolicies and ClusterWorkloadPolicies that select it. A Kill that is enforced is stronger than one
 // that is audited, that one is stronger than Ignore.

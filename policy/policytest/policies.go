@@ -110,6 +110,7 @@ func (c *Case) randomWorkloadPolicy(r *rand.Rand, i int) *policy.WorkloadPolicy 
 			Action:  pick(r, policy.Kill, policy.Ignore),
 		})
 	}
+	addRuntime(r, p)
 	return p
 }
 

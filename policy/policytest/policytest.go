@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package policytest makes random clusters, edits of them and flows to ask, for
-// tests that compare two ways of judging. Names, labels, ports and addresses come
+// Package policytest makes random clusters, edits of them, and flows and acts to ask,
+// for tests that compare two ways of judging. Names, labels, ports and addresses come
 // from small stocks, so that selectors, blocks and rules meet often; all of it is
 // what the standard APIs and WorkloadPolicy can say.
 package policytest

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sluice-io/sluice/policy"
@@ -62,6 +63,8 @@ func TestCases(t *testing.T) {
 		"Admin", "Baseline", "Accept", "Deny", "Pass", "Unknown", "ClusterWorkloadPolicy", "Audit", "tie",
 		"Namespaces", "Pods", "IPBlock", "ServiceAccounts", "Service", "KubeAPIServer", "Node", "World", "Nodes", "DomainNames",
 		"range", "name", "name of any protocol", "SCTP", "ingress process",
+		"exec: Kill", "exec: Deny", "exec: Audit", "no exec", "exec: {}", "sha256", "parents", "capabilities: Kill", "capability of a program",
+		"file of nobody", "files: Kill", "files: Deny", "files: Audit", "fallback Close", "pattern",
 		"flow from a process", "flow to port 0", "flow to a node", "flow to a service", "flow to a backend", "flow to a host-network pod",
 	} {
 		if !seen[want] {
@@ -85,9 +88,35 @@ func look(seen map[string]bool, c *policy.Cluster) {
 	for _, p := range c.WorkloadPolicies {
 		seen[string(p.Mode)], seen[string(p.Ref().Kind)] = true, true
 		lookAtRules(seen, p.Rules)
+		lookAtRuntime(seen, p)
 		for _, rule := range p.Rules[policy.Ingress] {
 			seen["ingress process"] = seen["ingress process"] || len(rule.Processes) > 0
 		}
+	}
+}
+
+func lookAtRuntime(seen map[string]bool, p *policy.WorkloadPolicy) {
+	note := func(what string, is bool) { seen[what] = seen[what] || is }
+	note("fallback "+string(p.Fallback), true)
+	note("no exec", p.Exec == nil)
+	if p.Exec != nil {
+		note("exec: "+string(p.Exec.Action), true)
+		note("exec: {}", len(p.Exec.Allow) == 0)
+		for _, rule := range p.Exec.Allow {
+			note("sha256", rule.SHA256 != "")
+			note("parents", len(rule.Parents) > 0)
+			note("pattern", strings.HasSuffix(rule.Path, "/**"))
+		}
+	}
+	if p.Capabilities != nil {
+		note("capabilities: "+string(p.Capabilities.Action), true)
+		for _, rule := range p.Capabilities.Allow {
+			note("capability of a program", len(rule.Processes) > 0)
+		}
+	}
+	for _, rule := range p.Files {
+		note("files: "+string(rule.Action), true)
+		note("file of nobody", len(rule.Allow) == 0)
 	}
 }
 
