@@ -21,7 +21,7 @@ const (
 // Finding is something in a policy that has no effect, or one that is hardly meant.
 type Finding struct {
 	Policy    PolicyName `json:"policy"`
-	Direction string     `json:"direction,omitempty"` // of the rule; empty for the policy as a whole
+	Direction string     `json:"direction,omitempty"` // of a network rule; else empty
 	Index     int        `json:"index"`               // of the rule in its direction; -1 for none
 	Field     string     `json:"field"`               // as in spec.egress[0].to[1]
 	Severity  Severity   `json:"severity"`
@@ -97,6 +97,9 @@ func (l *linter) lint(p *linted) {
 	}
 	if w := p.workload; w != nil && len(w.AllowedSources) > 0 && (w.Namespaces == nil || w.Mode != policy.Enforce) {
 		l.add(p, "spec.allowedSources", Warning, "grants nothing: only a ClusterWorkloadPolicy in mode Enforce does")
+	}
+	if p.workload != nil {
+		l.runtime(p)
 	}
 }
 

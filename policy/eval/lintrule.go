@@ -163,9 +163,13 @@ func (l *linter) isDestination(own string, peers []policy.Peer) func(policy.Pod)
 	}
 }
 
-// process looks for paths that no resolved path of a program equals.
+// process looks for paths that no resolved path of a program equals, and for programs
+// that may not run.
 func (l *linter) process(a at, j int, p policy.Process) {
 	if path.IsAbs(p.Path) && path.Clean(p.Path) == p.Path && p.Path != "/" && !strings.ContainsAny(p.Path, "*\x00") {
+		if a.p.workload != nil && !l.mayRun(a.p, p) {
+			l.addRule(a, a.field(fmt.Sprintf(".processes[%d]", j)), Warning, neverRuns, p.Path)
+		}
 		return
 	}
 	severity := Error
