@@ -109,7 +109,8 @@ func (c *command) policyExplain() *cobra.Command {
 		Short: "Say what a pod may do, and by which rules",
 		Long: `Lists the rules that hold for a pod, in the order of asking: of the Admin tier and, where
 nothing isolates the pod, of the Baseline tier the first that matches decides; of the kinds
-between them each that isolates the pod must allow.`,
+between them each that isolates the pod must allow. Then which programs may run, which
+capabilities they may use, and which files are left to some of them.`,
 		Example: `  sluice policy explain shop/web
   sluice policy explain shop/web --manifests conf/ -o json`,
 		Args: cobra.ExactArgs(1),

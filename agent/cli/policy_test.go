@@ -79,6 +79,49 @@ ingress: isolated by NetworkPolicy/shop/db
 LAYER          ACTION  PEERS                                  PORTS     PROCESSES  RULE                      NOTE
 NetworkPolicy  Accept  podSelector app=web in namespace shop  5432/TCP  all        NetworkPolicy/shop/db[0]  -
 otherwise denied: a NetworkPolicy must allow it
+
+exec: restricted by nothing
+
+capabilities: restricted by nothing
+
+files: restricted by nothing
+`
+	runtimeYAML = `---
+apiVersion: sluice.dev/v1alpha1
+kind: WorkloadPolicy
+metadata: {name: db, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: db}}
+  fallback: Kill
+  exec: {allow: [{path: /usr/bin/postgres}, {path: /bin/sh, parents: [{path: /usr/bin/*}]}]}
+  capabilities: {allow: [{names: [NET_RAW, CHOWN], processes: [{path: /usr/bin/postgres}]}, {names: [KILL]}], action: Kill}
+  files:
+    rules:
+    - {paths: [/etc/shadow, "/run/secrets/**"], operations: [Read, Write], allow: [{path: /usr/bin/postgres}]}
+    - {paths: [/bin/*], operations: [Write], action: Audit}
+---
+apiVersion: sluice.dev/v1alpha1
+kind: WorkloadPolicy
+metadata: {name: audit, namespace: shop}
+spec: {mode: Audit, exec: {allow: [{path: /bin/id}], action: Kill}}
+`
+	runtimeText = `exec: restricted by WorkloadPolicy/shop/audit (Kill; Audit: only reported), WorkloadPolicy/shop/db (Deny, without BPF LSM Kill)
+PROGRAM            PARENTS     POLICY                     NOTE
+/bin/id            all         WorkloadPolicy/shop/audit  Audit: only reported
+/usr/bin/postgres  all         WorkloadPolicy/shop/db     -
+/bin/sh            /usr/bin/*  WorkloadPolicy/shop/db     -
+otherwise denied
+
+capabilities: restricted by WorkloadPolicy/shop/db (Kill)
+CAPABILITIES    PROGRAMS           POLICY                  NOTE
+CHOWN, NET_RAW  /usr/bin/postgres  WorkloadPolicy/shop/db  -
+KILL            all                WorkloadPolicy/shop/db  -
+otherwise killed
+
+files: what no rule names is allowed
+FILES                         OPERATIONS   PROGRAMS           OTHERS                      RULE
+/etc/shadow, /run/secrets/**  Read, Write  /usr/bin/postgres  Deny, without BPF LSM Kill  WorkloadPolicy/shop/db[0]
+/bin/*                        Write        none               Audit                       WorkloadPolicy/shop/db[1]
 `
 )
 
@@ -163,6 +206,19 @@ func TestPolicyOffline(t *testing.T) {
 		if tt.stderr == "" && stderr != "" || !strings.Contains(stderr, tt.stderr) {
 			t.Errorf("%s says\n%swant %q in it", tt.args, stderr, tt.stderr)
 		}
+	}
+}
+
+// TestExplainRuntime: the rules for what programs do stand below those of the network.
+func TestExplainRuntime(t *testing.T) {
+	mustFolder(t, map[string]string{"all/pods.yaml": podsYAML, "all/rules.yaml": runtimeYAML})
+	code, stdout, stderr := sluice(t, Local{}, "", "policy", "explain", "shop/db", "--manifests", "all")
+	if code != 0 {
+		t.Fatalf("explain = %d: %s", code, stderr)
+	}
+	i := max(strings.Index(stdout, "exec:"), 0)
+	if diff := cmp.Diff(squeeze(runtimeText), squeeze(stdout[i:])); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }
 

@@ -98,61 +98,6 @@ func ruleWords(r eval.RuleTrace) string {
 	return "does not match: " + safe(r.Why)
 }
 
-func (c *command) printProfile(w io.Writer, p *eval.Profile) error {
-	if c.output == formatJSON {
-		return printJSON(w, p)
-	}
-	fmt.Fprintf(w, "pod %s/%s\n", p.Namespace, p.Name)
-	if p.Note != "" {
-		fmt.Fprintln(w, "note:", p.Note)
-	}
-	for _, side := range []struct {
-		name string
-		eval.Side
-	}{{"egress", p.Egress}, {"ingress", p.Ingress}} {
-		fmt.Fprintf(w, "\n%s: isolated by %s\n", side.name, joined(names(side.Isolated), "nothing"))
-		if len(side.Audited) > 0 {
-			fmt.Fprintf(w, "%s: audited by %s\n", side.name, joined(names(side.Audited), "nothing"))
-		}
-		if err := printRules(w, side.Rules); err != nil {
-			return err
-		}
-		fmt.Fprintln(w, "otherwise", side.Otherwise)
-	}
-	return nil
-}
-
-func names(policies []eval.PolicyName) []string {
-	var out []string
-	for _, p := range policies {
-		out = append(out, p.String())
-	}
-	return out
-}
-
-// joined is a list, or what stands for an empty one.
-func joined(list []string, none string) string {
-	if len(list) == 0 {
-		return none
-	}
-	return strings.Join(list, ", ")
-}
-
-func printRules(w io.Writer, rules []eval.EffectiveRule) error {
-	if len(rules) == 0 {
-		return nil
-	}
-	t := table{{"LAYER", "ACTION", "PEERS", "PORTS", "PROCESSES", "RULE", "NOTE"}}
-	for _, r := range rules {
-		note := r.Note
-		if r.Audit {
-			note = strings.TrimPrefix(note+"; Audit: only reported", "; ")
-		}
-		t.add(r.Layer, string(r.Action), joined(r.Peers, "all"), joined(r.Ports, "all"), joined(r.Processes, "all"), r.Rule.String(), note)
-	}
-	return t.print(w)
-}
-
 func (c *command) printFindings(w io.Writer, findings []eval.Finding) error {
 	if err := c.writeFindings(w, findings); err != nil || len(findings) == 0 {
 		return err

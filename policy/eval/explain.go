@@ -8,14 +8,17 @@ import (
 	"github.com/sluice-io/sluice/policy"
 )
 
-// Profile is what a pod may do on the network, as its policies say.
+// Profile is what a pod may do, as its policies say.
 type Profile struct {
 	Namespace string `json:"namespace"`
 	Name      string `json:"name"`
 	// Note says why no policy can select the pod, if none can.
-	Note    string `json:"note,omitempty"`
-	Ingress Side   `json:"ingress"`
-	Egress  Side   `json:"egress"`
+	Note         string         `json:"note,omitempty"`
+	Ingress      Side           `json:"ingress"`
+	Egress       Side           `json:"egress"`
+	Exec         Acts           `json:"exec"`
+	Capabilities Acts           `json:"capabilities"`
+	Files        []GuardedFiles `json:"files"` // in the order of policies
 }
 
 // Side is one direction of a Profile.
@@ -52,6 +55,7 @@ func Explain(c *policy.Cluster, pod policy.PodKey) Profile {
 	out := Profile{
 		Namespace: pod.Namespace, Name: pod.Name,
 		Ingress: explain(c, pod, policy.Ingress), Egress: explain(c, pod, policy.Egress),
+		Exec: explainExec(c, pod), Capabilities: explainCapabilities(c, pod), Files: explainFiles(c, pod),
 	}
 	if p, ok := c.Pods[pod]; !ok {
 		out.Note = "no object describes this pod: it has no labels"
