@@ -48,8 +48,8 @@ func TestClusterHasEveryKind(t *testing.T) {
 	}
 	want.NetworkPolicies = []*policy.NetworkPolicy{{Namespace: "a", Name: "x", Isolates: [2]bool{policy.Ingress: true}}}
 	want.WorkloadPolicies = []*policy.WorkloadPolicy{
-		{Name: "x", Namespaces: &policy.Selector{}, Mode: policy.Enforce, DenyResponse: policy.Errno},
-		{Namespace: "a", Name: "x", Mode: policy.Enforce, DenyResponse: policy.Errno},
+		{Name: "x", Namespaces: &policy.Selector{}, Mode: policy.Enforce, DenyResponse: policy.Errno, Fallback: policy.Observe},
+		{Namespace: "a", Name: "x", Mode: policy.Enforce, DenyResponse: policy.Errno, Fallback: policy.Observe},
 	}
 	if diff := cmp.Diff(want, s.Cluster()); diff != "" {
 		t.Errorf("cluster (-want +got):\n%s", diff)
