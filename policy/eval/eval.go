@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
-// Package eval answers flows from the policy objects themselves, in the words of
-// the NetworkPolicy and ClusterNetworkPolicy APIs' documentation and of Sluice's
-// own contract. It is the oracle of the compiler's and the datapath's tests: slow
+// Package eval answers flows and acts from the policy objects themselves, in the
+// words of the NetworkPolicy and ClusterNetworkPolicy APIs' documentation and of
+// Sluice's own contract. It is the oracle of the compiler's and the datapath's tests: slow
 // and obvious, and it shares nothing with them but the types of package policy.
 //
 // Trace, Explain and Lint say in words what Judge goes by.
