@@ -27,6 +27,9 @@ func (c *checker) exec(p *field.Path, in *v1alpha1.ExecSection) *policy.Exec {
 			SHA256:  c.sum(at.Child("sha256"), rule.SHA256),
 			Parents: c.programs(at.Child("parents"), rule.Parents),
 		}
+		if allow.SHA256 != "" && strings.Contains(allow.Path, "*") {
+			c.add(at.Child("sha256"), rule.SHA256, "the sum of one file, and the path is a pattern; write the file's path")
+		}
 		c.once(at, seen, fmt.Sprintf("%q", allow), allow.Path)
 		out.Allow = append(out.Allow, allow)
 	}

@@ -102,6 +102,7 @@ func TestParseRefusesRuntimeRules(t *testing.T) {
 		"sum of 63 digits":       {exec("{path: /b, sha256: " + strings.Repeat("a", 63) + "}"), []string{entry + ".sha256: 64 hex digits"}},
 		"sum of 66 digits":       {exec("{path: /b, sha256: " + strings.Repeat("a", 66) + "}"), []string{entry + ".sha256: 64 hex digits"}},
 		"no sum":                 {exec("{path: /b, sha256: " + strings.Repeat("x", 64) + "}"), []string{entry + ".sha256: 64 hex digits"}},
+		"sum of a pattern":       {exec("{path: /b/*, sha256: " + strings.Repeat("a", 64) + "}"), []string{entry + ".sha256: the path is a pattern"}},
 		"entry twice":            {exec("{path: /b, parents: [{path: /a}]}, {path: /b, parents: [{path: /a}]}, {path: /a}"), []string{"spec.exec.allow[2]=/b: more than once", "spec.exec.allow[3]=/a: more than once"}},
 		"parent twice":           {exec("{path: /b, parents: [{path: /a}, {path: /a}]}"), []string{entry + ".parents[1]=/a: more than once"}},
 		"no names":               {capabilities("{processes: [{path: /a}]}"), []string{capability + ".names: required"}},
