@@ -112,3 +112,34 @@ func Cgroup(tb testing.TB) string {
 	tb.Skip("no cgroup2 filesystem is mounted")
 	return ""
 }
+
+// Overlay mounts a root as containers have one for the time of the test, over what fill
+// makes.
+func Overlay(tb testing.TB, fill func(lower string) error) string {
+	tb.Helper()
+	RequireRoot(tb)
+	dir := tb.TempDir()
+	mount := func(kind, at, options string) {
+		tb.Helper()
+		if err := syscall.Mount(kind, at, kind, 0, options); err != nil {
+			tb.Fatalf("mount %s: %v", kind, err)
+		}
+		tb.Cleanup(func() {
+			if err := syscall.Unmount(at, 0); err != nil {
+				tb.Errorf("unmount %s: %v", kind, err)
+			}
+		})
+	}
+	mount("tmpfs", dir, "")
+	for _, d := range []string{"lower", "upper", "work", "root"} {
+		if err := os.Mkdir(filepath.Join(dir, d), 0o755); err != nil {
+			tb.Fatal(err)
+		}
+	}
+	if err := fill(filepath.Join(dir, "lower")); err != nil {
+		tb.Fatal(err)
+	}
+	root := filepath.Join(dir, "root")
+	mount("overlay", root, "lowerdir="+dir+"/lower,upperdir="+dir+"/upper,workdir="+dir+"/work")
+	return root
+}

@@ -17,7 +17,9 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	credMapAging       = "aging"
+	credMapAttempts    = "attempts"
 	credMapBlank       = "blank"
+	credMapBuckets     = "buckets"
 	credMapCgroups     = "cgroups"
 	credMapContainers  = "containers"
 	credMapCounts      = "counts"
@@ -29,6 +31,7 @@ const (
 	credMapEnforceRing = "enforce_ring"
 	credMapFlowRing    = "flow_ring"
 	credMapFlows       = "flows"
+	credMapFolders     = "folders"
 	credMapFormers     = "formers"
 	credMapFragments   = "fragments"
 	credMapFresh       = "fresh"
@@ -42,6 +45,7 @@ const (
 	credMapOwners      = "owners"
 	credMapPaths       = "paths"
 	credMapPeers       = "peers"
+	credMapPermits     = "permits"
 	credMapPods        = "pods"
 	credMapPorts       = "ports"
 	credMapPrefixes    = "prefixes"
@@ -60,6 +64,7 @@ const (
 	credMapSources     = "sources"
 	credMapSpared      = "spared"
 	credMapStamps      = "stamps"
+	credMapTallies     = "tallies"
 	credMapThreadCreds = "thread_creds"
 	credMapTotals      = "totals"
 	credProgCredExit   = "cred_exit"
@@ -115,7 +120,9 @@ type credProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type credMapSpecs struct {
 	Aging       *ebpf.MapSpec `ebpf:"aging"`
+	Attempts    *ebpf.MapSpec `ebpf:"attempts"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
+	Buckets     *ebpf.MapSpec `ebpf:"buckets"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
@@ -127,6 +134,7 @@ type credMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Folders     *ebpf.MapSpec `ebpf:"folders"`
 	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
@@ -140,6 +148,7 @@ type credMapSpecs struct {
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
+	Permits     *ebpf.MapSpec `ebpf:"permits"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -158,6 +167,7 @@ type credMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 }
@@ -189,7 +199,9 @@ func (o *credObjects) Close() error {
 // It can be passed to loadCredObjects or ebpf.CollectionSpec.LoadAndAssign.
 type credMaps struct {
 	Aging       *ebpf.Map `ebpf:"aging"`
+	Attempts    *ebpf.Map `ebpf:"attempts"`
 	Blank       *ebpf.Map `ebpf:"blank"`
+	Buckets     *ebpf.Map `ebpf:"buckets"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
@@ -201,6 +213,7 @@ type credMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Folders     *ebpf.Map `ebpf:"folders"`
 	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
@@ -214,6 +227,7 @@ type credMaps struct {
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
+	Permits     *ebpf.Map `ebpf:"permits"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -232,6 +246,7 @@ type credMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 }
@@ -239,7 +254,9 @@ type credMaps struct {
 func (m *credMaps) Close() error {
 	return _CredClose(
 		m.Aging,
+		m.Attempts,
 		m.Blank,
+		m.Buckets,
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
@@ -251,6 +268,7 @@ func (m *credMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Folders,
 		m.Formers,
 		m.Fragments,
 		m.Fresh,
@@ -264,6 +282,7 @@ func (m *credMaps) Close() error {
 		m.Owners,
 		m.Paths,
 		m.Peers,
+		m.Permits,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,
@@ -282,6 +301,7 @@ func (m *credMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
 	)

@@ -40,7 +40,9 @@ type gainTrial struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	gainMapAging       = "aging"
+	gainMapAttempts    = "attempts"
 	gainMapBlank       = "blank"
+	gainMapBuckets     = "buckets"
 	gainMapCgroups     = "cgroups"
 	gainMapContainers  = "containers"
 	gainMapCounts      = "counts"
@@ -52,6 +54,7 @@ const (
 	gainMapEnforceRing = "enforce_ring"
 	gainMapFlowRing    = "flow_ring"
 	gainMapFlows       = "flows"
+	gainMapFolders     = "folders"
 	gainMapFormers     = "formers"
 	gainMapFragments   = "fragments"
 	gainMapFresh       = "fresh"
@@ -65,6 +68,7 @@ const (
 	gainMapOwners      = "owners"
 	gainMapPaths       = "paths"
 	gainMapPeers       = "peers"
+	gainMapPermits     = "permits"
 	gainMapPods        = "pods"
 	gainMapPorts       = "ports"
 	gainMapPrefixes    = "prefixes"
@@ -83,6 +87,7 @@ const (
 	gainMapSources     = "sources"
 	gainMapSpared      = "spared"
 	gainMapStamps      = "stamps"
+	gainMapTallies     = "tallies"
 	gainMapThreadCreds = "thread_creds"
 	gainMapTotals      = "totals"
 	gainProgTryGain    = "try_gain"
@@ -139,7 +144,9 @@ type gainProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type gainMapSpecs struct {
 	Aging       *ebpf.MapSpec `ebpf:"aging"`
+	Attempts    *ebpf.MapSpec `ebpf:"attempts"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
+	Buckets     *ebpf.MapSpec `ebpf:"buckets"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
@@ -151,6 +158,7 @@ type gainMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Folders     *ebpf.MapSpec `ebpf:"folders"`
 	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
@@ -164,6 +172,7 @@ type gainMapSpecs struct {
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
+	Permits     *ebpf.MapSpec `ebpf:"permits"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -182,6 +191,7 @@ type gainMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 }
@@ -214,7 +224,9 @@ func (o *gainObjects) Close() error {
 // It can be passed to loadGainObjects or ebpf.CollectionSpec.LoadAndAssign.
 type gainMaps struct {
 	Aging       *ebpf.Map `ebpf:"aging"`
+	Attempts    *ebpf.Map `ebpf:"attempts"`
 	Blank       *ebpf.Map `ebpf:"blank"`
+	Buckets     *ebpf.Map `ebpf:"buckets"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
@@ -226,6 +238,7 @@ type gainMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Folders     *ebpf.Map `ebpf:"folders"`
 	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
@@ -239,6 +252,7 @@ type gainMaps struct {
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
+	Permits     *ebpf.Map `ebpf:"permits"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -257,6 +271,7 @@ type gainMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 }
@@ -264,7 +279,9 @@ type gainMaps struct {
 func (m *gainMaps) Close() error {
 	return _GainClose(
 		m.Aging,
+		m.Attempts,
 		m.Blank,
+		m.Buckets,
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
@@ -276,6 +293,7 @@ func (m *gainMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Folders,
 		m.Formers,
 		m.Fragments,
 		m.Fresh,
@@ -289,6 +307,7 @@ func (m *gainMaps) Close() error {
 		m.Owners,
 		m.Paths,
 		m.Peers,
+		m.Permits,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,
@@ -307,6 +326,7 @@ func (m *gainMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
 	)

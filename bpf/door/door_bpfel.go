@@ -17,7 +17,9 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	doorMapAging       = "aging"
+	doorMapAttempts    = "attempts"
 	doorMapBlank       = "blank"
+	doorMapBuckets     = "buckets"
 	doorMapCgroups     = "cgroups"
 	doorMapContainers  = "containers"
 	doorMapCounts      = "counts"
@@ -30,6 +32,7 @@ const (
 	doorMapEnforceRing = "enforce_ring"
 	doorMapFlowRing    = "flow_ring"
 	doorMapFlows       = "flows"
+	doorMapFolders     = "folders"
 	doorMapFormers     = "formers"
 	doorMapFragments   = "fragments"
 	doorMapFresh       = "fresh"
@@ -44,6 +47,7 @@ const (
 	doorMapOwners      = "owners"
 	doorMapPaths       = "paths"
 	doorMapPeers       = "peers"
+	doorMapPermits     = "permits"
 	doorMapPods        = "pods"
 	doorMapPorts       = "ports"
 	doorMapPrefixes    = "prefixes"
@@ -62,6 +66,7 @@ const (
 	doorMapSources     = "sources"
 	doorMapSpared      = "spared"
 	doorMapStamps      = "stamps"
+	doorMapTallies     = "tallies"
 	doorMapThreadCreds = "thread_creds"
 	doorMapTotals      = "totals"
 	doorMapVisits      = "visits"
@@ -126,7 +131,9 @@ type doorProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type doorMapSpecs struct {
 	Aging       *ebpf.MapSpec `ebpf:"aging"`
+	Attempts    *ebpf.MapSpec `ebpf:"attempts"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
+	Buckets     *ebpf.MapSpec `ebpf:"buckets"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
@@ -139,6 +146,7 @@ type doorMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Folders     *ebpf.MapSpec `ebpf:"folders"`
 	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
@@ -153,6 +161,7 @@ type doorMapSpecs struct {
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
+	Permits     *ebpf.MapSpec `ebpf:"permits"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -171,6 +180,7 @@ type doorMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Visits      *ebpf.MapSpec `ebpf:"visits"`
@@ -205,7 +215,9 @@ func (o *doorObjects) Close() error {
 // It can be passed to loadDoorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type doorMaps struct {
 	Aging       *ebpf.Map `ebpf:"aging"`
+	Attempts    *ebpf.Map `ebpf:"attempts"`
 	Blank       *ebpf.Map `ebpf:"blank"`
+	Buckets     *ebpf.Map `ebpf:"buckets"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
@@ -218,6 +230,7 @@ type doorMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Folders     *ebpf.Map `ebpf:"folders"`
 	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
@@ -232,6 +245,7 @@ type doorMaps struct {
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
+	Permits     *ebpf.Map `ebpf:"permits"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -250,6 +264,7 @@ type doorMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Visits      *ebpf.Map `ebpf:"visits"`
@@ -258,7 +273,9 @@ type doorMaps struct {
 func (m *doorMaps) Close() error {
 	return _DoorClose(
 		m.Aging,
+		m.Attempts,
 		m.Blank,
+		m.Buckets,
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
@@ -271,6 +288,7 @@ func (m *doorMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Folders,
 		m.Formers,
 		m.Fragments,
 		m.Fresh,
@@ -285,6 +303,7 @@ func (m *doorMaps) Close() error {
 		m.Owners,
 		m.Paths,
 		m.Peers,
+		m.Permits,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,
@@ -303,6 +322,7 @@ func (m *doorMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
 		m.Visits,

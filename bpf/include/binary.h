@@ -25,7 +25,9 @@ struct walk {
 	struct dentry *dentry;
 	struct mount *mnt;
 	__u32 at;
+	__u32 folder; /* where the last name of the path begins */
 	__u32 done;
+	__u32 _pad;
 };
 
 /* One step towards the root of the mount namespace: a name, or a mount. */
@@ -48,6 +50,8 @@ static long step(__u32 i, struct walk *w)
 	if (n + 1 > at || at >= PATH_LEN)
 		return 1;
 	at -= n + 1;
+	if (!w->folder)
+		w->folder = at + 1;
 	walk[at & (PATH_LEN - 1)] = '/';
 	bpf_probe_read_kernel(&walk[(at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1), dentry->d_name.name);
 	w->dentry = dentry->d_parent;
@@ -60,13 +64,17 @@ static __always_inline struct mount *mount_of(struct file *file)
 	return cast((void *)file->f_path.mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
 }
 
-/* Writes the path of a file, seen from the root of its mount namespace; false: cut. */
-static __always_inline bool walk_path(struct path_key *to, struct file *file)
+/*
+ * Writes the path of a file, seen from the root of its mount namespace, and how many
+ * bits of it are the folder that the file lies in, with its slash; false: cut.
+ */
+static __always_inline bool walk_path(struct path_key *to, __u32 *folder, struct file *file)
 {
 	struct walk w = { .at = PATH_LEN - 1, .dentry = file->f_path.dentry, .mnt = mount_of(file) };
 	__u32 len, zero = 0;
 
 	__builtin_memset(to, 0, sizeof(*to));
+	*folder = 0;
 	w.scratch = bpf_map_lookup_elem(&scratches, &zero);
 	if (!w.scratch)
 		return false;
@@ -75,6 +83,7 @@ static __always_inline bool walk_path(struct path_key *to, struct file *file)
 	bpf_loop(MAX_NAMES, step, &w, 0);
 	len = PATH_LEN - 1 - w.at;
 	barrier_var(len); /* else the next bound is not seen by the verifier */
+	*folder = 8 * (w.folder - w.at);
 	if (len < PATH_LEN)
 		bpf_probe_read_kernel(to, len, w.scratch->walk + (PATH_LEN - 1 - len));
 	if (bpf_preempt_enable)
@@ -82,6 +91,7 @@ static __always_inline bool walk_path(struct path_key *to, struct file *file)
 	return w.done;
 }
 
+#define CTIME_LAG (SECOND / 50) /* inodes have the time of the last tick: 10 ms ago at most, or a late one */
 #define CTIME_QUERIED (1U << 31) /* a flag within i_ctime_nsec (I_CTIME_QUERIED, 6.13) */
 
 /* When the inode was last changed, renamed or linked; CLOCK_REALTIME, ns. */

@@ -4,7 +4,7 @@
 #define SLUICE_EXEC_H
 
 #include "binary.h"
-#include "gain.h"
+#include "runtime.h"
 
 #define MAX_TREE 48 /* depth of a mount tree's red-black tree */
 
@@ -122,7 +122,7 @@ static __always_inline __u32 enter(struct task_struct *task, struct proc *r, str
 		return 0;
 	n.mnt_ns = ns->ns.inum;
 	if (n.mnt_ns != s->host_mnt_ns)
-		n.start = bpf_ktime_get_tai_ns() - s->tai_offset;
+		n.start = bpf_ktime_get_tai_ns() - s->tai_offset - CTIME_LAG;
 	n.last_mount = last_mount(ns);
 	if (bpf_map_update_elem(&containers, &r->cgroup, &n, BPF_NOEXIST)) {
 		count(&full, FULL_CONTAINERS);
@@ -210,74 +210,129 @@ static __always_inline const struct binary *known_by(struct task_struct *task, s
 	}
 	if (s && s->bprm == (__u64)bprm) {
 		r->path = s->path;
+		r->folder = s->folder;
 		r->flags |= s->binary.flags & BINARY_CUT ? PROC_CUT : 0;
-		bpf_task_storage_delete(&scripts, task);
 		return &s->binary;
 	}
-	if (!walk_path(&r->path, bprm->file))
+	if (!walk_path(&r->path, &r->folder, bprm->file))
 		r->flags |= PROC_CUT;
 	return r->flags & PROC_SCRIPT ? 0 : binary;
+}
+
+/* What an exec makes of a process: the program, and whether it is of the image. */
+static __always_inline void portray(struct proc *r, struct task_struct *task, struct linux_binprm *bprm, bool entry)
+{
+	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
+	const struct binary *known;
+	struct container *in;
+	struct binary binary;
+
+	r->mnt_ns = ns->ns.inum;
+	look_at(&binary, bprm->file, ns);
+	known = known_by(task, bprm, &binary, r);
+	r->mount = known ? known->mount : binary.mount;
+	r->program.ino = known ? known->ino : binary.ino;
+	r->program.dev = known ? known->dev : binary.dev;
+	if (!known)
+		return;
+	in = bpf_map_lookup_elem(&containers, &r->program.container);
+	if (in ? of_image(&binary, r->mnt_ns, in) && of_image(known, r->mnt_ns, in)
+	       : entry && binary.flags & known->flags & BINARY_OWN)
+		r->flags |= PROC_IMAGE;
+}
+
+/* The program of a process before an exec, for rules that name parents. */
+static __always_inline void identify_parent(struct identity *parent, const struct ruleset *rs, const struct proc *r)
+{
+	identify(parent, rs && (rs->exec[ENFORCED].parents || rs->exec[AUDITED].parents) ? r : 0);
+}
+
+/*
+ * Rules on an exec that has happened. What was to be denied and got here is killed: no
+ * LSM program saw it, or the rules have changed this moment.
+ */
+static __always_inline void rule_exec(const struct actor *a, const struct ruleset *rs, const struct identity *parent)
+{
+	struct identity who;
+	struct ruling by;
+
+	if (!rs || !restricted(rs->exec))
+		return;
+	identify(&who, a->r);
+	rule_on(&by, rs->exec, 0, &who, parent);
+	if (by.action == ACTION_IGNORE)
+		return;
+	if (by.action == ACTION_DENY)
+		by.action = ACTION_KILL;
+	if (by.action == ACTION_KILL && bpf_send_signal(SIGKILL))
+		by.action = ACTION_OBSERVE;
+	report_act(a, &by, ACT_EXEC, 0, 0, a->r ? &a->r->path : 0);
 }
 
 static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, struct linux_binprm *bprm)
 {
 	__u32 tgid = task->tgid, entry = 0;
 	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
+	struct actor a = { .task = task };
 	struct proc *r = proc_of(tgid);
 	__u64 cgroup = cgroup_of(task);
 	struct cgroup_pod *c = pod_of(cgroup);
-	struct container *in;
 	struct orphan *o = r ? 0 : bpf_task_storage_get(&orphans, task, 0, 0);
-	struct binary binary;
-	const struct binary *known;
+	struct identity parent;
+	struct ruleset *rs;
 	bool judged, own;
 
 	if (o) {
 		r = recover(task, o);
-		if (!r)
-			return 0;
+		a.slot = o->slot;
+		a.pod = o->pod;
 	}
-	judged = r && r->flags & PROC_JUDGED;
+	judged = o || (r && r->flags & PROC_JUDGED);
 	own = mount_of(bprm->file)->mnt_ns == ns;
 	if (!c && !judged) {
 		c = own ? join(task, cgroup) : 0;
 		if (!c)
 			return 0;
 	}
-	if (!r)
+	if (r && judged) {
+		a.slot = r->slot;
+		a.pod = r->pod;
+	} else if (!o) {
+		a.slot = c->slot;
+		a.pod = c->pod;
+	}
+	rs = judged || own ? rules_of(a.slot, a.pod) : 0;
+	identify_parent(&parent, rs, judged ? r : 0);
+	if (!r && !o)
 		r = make_proc(tgid);
-	if (!r)
+	if (!r) {
+		rule_exec(&a, rs, &parent);
 		return 0;
+	}
 	r->parent_exec_id = r->exec_id ?: r->parent_exec_id;
 	r->exec_id = bpf_ktime_get_boot_ns();
 	r->pid = tgid;
 	r->parent_pid = task->real_parent->tgid;
 	r->cgroup = cgroup;
-	r->mnt_ns = ns->ns.inum;
 	r->net_ns = task->nsproxy->net_ns->ns.inum;
 	r->pid_ns = task->nsproxy->pid_ns_for_children->ns.inum;
 	r->flags &= PROC_JUDGED;
-	if (c && !judged) {
-		r->slot = c->slot;
-		r->pod = c->pod;
-	}
-	look_at(&binary, bprm->file, ns);
-	known = known_by(task, bprm, &binary, r);
-	r->mount = known ? known->mount : binary.mount;
-	r->program.ino = known ? known->ino : binary.ino;
-	r->program.dev = known ? known->dev : binary.dev;
+	r->slot = a.slot;
+	r->pod = a.pod;
 	read_creds(task, &r->creds);
-	if (judged) {
-		check_exec(task, r, old_pid);
-	} else if (own && c) {
+	if (!judged && own) {
 		entry = enter(task, r, c, ns);
 		r->program.container = c->container;
 		r->base = r->creds;
 		r->flags |= PROC_JUDGED;
 	}
-	in = bpf_map_lookup_elem(&containers, &r->program.container);
-	if (in && known && of_image(&binary, r->mnt_ns, in) && of_image(known, r->mnt_ns, in))
-		r->flags |= PROC_IMAGE;
+	portray(r, task, bprm, false);
+	if (judged)
+		check_exec(task, r, old_pid);
+	if (r->flags & PROC_SCRIPT)
+		bpf_task_storage_delete(&scripts, task);
+	a.r = r;
+	rule_exec(&a, rs, &parent);
 	emit_exec(task, r, entry);
 	return 0;
 }

@@ -17,7 +17,6 @@
 #include "frame.h"
 #include "judge.h"
 
-#define SECOND 1000000000ULL
 #define CLOCK_MONOTONIC 1
 #define ENOENT 2
 #define EBUSY 16

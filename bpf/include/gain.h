@@ -121,7 +121,7 @@ static __always_inline bool act_on_gain(const struct subject *s, const struct cr
 	if (action == ACTION_KILL && !enforcing())
 		action = ACTION_AUDIT;
 	if (action == ACTION_KILL && bpf_send_signal(SIGKILL)) {
-		action = ACTION_IGNORE; /* observed, and no more than that */
+		action = ACTION_OBSERVE;
 		done = false;
 	}
 	report_gain(s, base, now, gain, action, rule, at_exec);

@@ -152,13 +152,16 @@ struct callback_head {
 };
 
 struct task_struct {
+	unsigned int flags;
 	int pid;
 	int tgid;
 	int exit_code;
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;
+	const struct cred *real_cred;
 	const struct cred *cred;
+	struct io_uring_task *io_uring; /* 0: it uses none */
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
 	struct signal_struct *signal;
@@ -299,8 +302,10 @@ struct bpf_nf_ctx {
 
 struct linux_binprm {
 	struct file *file;
+	struct file *executable; /* that binfmt_misc hands on to the interpreter */
 	const char *filename;
 	const char *interp;
+	char buf[2]; /* its beginning */
 };
 
 #pragma clang attribute pop

@@ -23,7 +23,12 @@
 #define MAX_SOURCES 4096
 #define MAX_SERVICES 16384
 #define MAX_PROCS 16384
+#define MAX_PERMITS 65536
+#define MAX_FOLDERS 4096
+#define MAX_TALLIES 16384
+#define MAX_BUCKETS 8192
 #define MAX_FLOWS 131073 /* one above a power of two: twice the buckets, a miss walks half as far */
+#define SECOND 1000000000ULL /* ns */
 #define RING_BYTES (1 << 20)
 
 #define FRAGMENTS_EACH 32 /* datagrams of a pod that are in the midst of arriving */
@@ -91,6 +96,16 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } sources SEC(".maps"); /* allowedSources, by pod id */
 
+HASH(permits, struct permit, __u32, MAX_PERMITS, BPF_F_NO_PREALLOC); /* act to the rule that allows it */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__type(key, struct folder_key);
+	__type(value, struct folder);
+	__uint(max_entries, MAX_FOLDERS);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} folders SEC(".maps"); /* path patterns to programs */
+
 HASH(services, struct addr, __u32, MAX_SERVICES, BPF_F_NO_PREALLOC); /* addresses of Services */
 HASH(node_ports, struct node_port, __u32, MAX_SERVICES, BPF_F_NO_PREALLOC);
 HASH(node_addrs, struct addr, __u32, MAX_PODS, BPF_F_NO_PREALLOC); /* of this node */
@@ -127,6 +142,29 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } scripts SEC(".maps"); /* from sched_prepare_exec to sched_process_exec */
 
+struct {
+	__uint(type, BPF_MAP_TYPE_TASK_STORAGE);
+	__type(key, int);
+	__type(value, struct proc);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} attempts SEC(".maps"); /* what an exec would make of a process, while it is judged */
+
+/* Of acts that rules do not allow; the agent removes those of pods that are gone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
+	__type(key, struct tally_key);
+	__type(value, struct tally);
+	__uint(max_entries, MAX_TALLIES);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} tallies SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct bucket_key);
+	__type(value, __u64);
+	__uint(max_entries, MAX_BUCKETS);
+} buckets SEC(".maps"); /* until when a bucket's events are spoken for; CLOCK_BOOTTIME, ns */
+
 HASH(containers, __u64, struct container, MAX_CGROUPS, BPF_F_NO_PREALLOC);
 HASH(fresh, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* cgroups nobody has run in yet */
 
@@ -140,7 +178,7 @@ struct {
 /* Events, and counters that do not depend on room in a ring. */
 RING(flow_ring, struct flow_event);
 RING(process_ring, struct process_event);
-RING(enforce_ring, struct escalation_event);
+RING(enforce_ring, struct escalation_event); /* and struct act_event */
 
 enum lost { LOST_FLOW, LOST_PROCESS, LOST_ENFORCE, LOSTS };
 enum full {
@@ -154,6 +192,8 @@ enum full {
 	FULL_STAMPS,
 	FULL_AGING,
 	FULL_SCRIPTS,
+	FULL_ATTEMPTS,
+	FULL_TALLIES,
 	FULLS,
 };
 

@@ -99,7 +99,22 @@ struct port_set {
 	__u32 lengths;
 };
 
-/* A rule set's head; its edges, ports and processes have maps of their own. */
+/* What is done about an act, in ascending strength; of events: what was done. */
+enum action { ACTION_IGNORE, ACTION_AUDIT, ACTION_OBSERVE, ACTION_DENY, ACTION_KILL };
+
+/* A kind of act that the pod is restricted in: what permits has in list is allowed. */
+struct runtime_head {
+	__u32 list; /* 0: nothing is allowed */
+	__u32 rule; /* named where an act is not allowed */
+	__u8 action; /* enum action; ACTION_IGNORE: not restricted */
+	__u8 parents; /* entries of the list name parents */
+	__u8 _pad[2];
+};
+
+/* Index into a pair of runtime_head. */
+enum judgement { ENFORCED, AUDITED };
+
+/* A rule set's head; its edges, ports, processes and permits have maps of their own. */
 struct ruleset {
 	struct port_set any_peer[2 * LAYERS]; /* by direction * LAYERS + layer */
 	__u32 lists[2 * LAYERS]; /* of rules, likewise */
@@ -110,9 +125,17 @@ struct ruleset {
 	__u8 _pad;
 	__u32 privileges_rule;
 	__u32 audit; /* rule set to judge a second time; 0: none */
+	struct runtime_head exec[2]; /* by enum judgement */
+	struct runtime_head capabilities[2];
 };
 
-enum action { ACTION_IGNORE = 0, ACTION_AUDIT = 1, ACTION_KILL = 2 };
+/* An act that a list allows. */
+struct permit {
+	__u32 list;
+	__u32 what; /* 0: exec; 1 + the number of a capability */
+	__u32 program; /* 0: any */
+	__u32 parent; /* what ran before an exec; 0: any */
+};
 
 /* What a list of rules grants to the peers of a class is a port set. */
 struct edge {
@@ -173,6 +196,19 @@ struct path_key {
 	__u8 path[PATH_LEN]; /* zero-padded */
 };
 
+/* The folders of a path, in a trie. */
+struct folder_key {
+	__u32 len; /* bits of path */
+	__u8 path[PATH_LEN]; /* with the final slash */
+};
+
+/* The programs that patterns stand for, in a folder that one of them names. */
+struct folder {
+	__u32 len; /* as in the key */
+	__u32 files; /* those right in this folder; 0: none */
+	__u32 below; /* those at any depth below it, or below a folder that it lies in; 0: none */
+};
+
 #define BINARY_OWN 1 /* its mount belongs to the mount namespace of the task */
 #define BINARY_ROOT 2 /* that mount is the root, or lies on it */
 #define BINARY_CUT 4 /* path longer than PATH_LEN */
@@ -190,6 +226,8 @@ struct binary {
 struct script {
 	__u64 bprm; /* of which exec */
 	struct binary binary;
+	__u32 _pad;
+	__u32 folder; /* as in struct proc */
 	struct path_key path;
 };
 
@@ -219,7 +257,7 @@ enum anti_spoofing { SPOOF_ENFORCE, SPOOF_AUDIT, SPOOF_OFF };
  */
 struct container {
 	__u64 last_mount; /* greatest mount id of mnt_ns at entry; 0: not known here */
-	__u64 start; /* CLOCK_REALTIME, ns; 0: on the node's mount namespace */
+	__u64 start; /* CLOCK_REALTIME less CTIME_LAG, ns; 0: on the node's mount namespace */
 	__u32 mnt_ns;
 	__u32 slot;
 	__u32 pod;
@@ -257,6 +295,8 @@ struct proc {
 	__u32 net_ns;
 	__u32 pid_ns;
 	__u32 flags;
+	__u32 _pad;
+	__u32 folder; /* bits of path to its last slash; with path a folder_key */
 	struct path_key path;
 };
 
@@ -313,6 +353,49 @@ struct escalation_event {
 	__u32 at_exec;
 	__u32 init; /* it was pid 1 of its container */
 	__u8 path[PATH_LEN];
+};
+
+enum act { ACT_EXEC, ACT_CAPABILITY };
+
+#define ACT_AUDITABLE 1 /* the kernel asked for the capability with audit */
+#define ACT_OTHER_NS 2 /* in a user namespace that is not the process's first */
+#define ACT_INIT 4 /* the process was pid 1 of its container */
+
+/* An act that a rule does not allow, and what was done about it. */
+struct act_event {
+	__u64 time;
+	__u64 exec_id; /* 0: the process has no record */
+	__u64 parent_exec_id;
+	__u32 kind; /* enum act */
+	__u32 outcome; /* enum action */
+	__u32 rule;
+	__u32 pid;
+	__u32 uid;
+	__u32 slot;
+	__u32 pod;
+	__u32 what; /* as in struct permit, of a capability its number */
+	__u32 flags; /* ACT_… */
+	__u32 _pad;
+	__u8 path[PATH_LEN]; /* the process's program; after an exec the new one */
+	__u8 object[PATH_LEN]; /* the program that an exec is of */
+};
+
+/* How often a rule of a pod came to an outcome. */
+struct tally_key {
+	__u32 pod; /* pods[slot].id */
+	__u32 rule;
+	__u32 outcome; /* enum action */
+};
+
+struct tally {
+	__u64 acts;
+	__u64 held; /* of these, told by no event: there were too many */
+};
+
+/* Whose events share a token bucket. */
+struct bucket_key {
+	__u32 pod;
+	__u32 rule;
 };
 
 #include "flow_types.h"

@@ -46,7 +46,7 @@ int BPF_PROG(script_exec, struct task_struct *task, struct linux_binprm *bprm)
 	struct file *file;
 	struct script *s;
 
-	if (bprm->interp == bprm->filename)
+	if (bprm->interp == bprm->filename || bprm->executable) /* binfmt_misc kept that one */
 		return 0;
 	file = released(task);
 	if (!file)
@@ -58,7 +58,7 @@ int BPF_PROG(script_exec, struct task_struct *task, struct linux_binprm *bprm)
 	}
 	s->bprm = (__u64)bprm;
 	look_at(&s->binary, file, task->nsproxy->mnt_ns);
-	if (!walk_path(&s->path, file))
+	if (!walk_path(&s->path, &s->folder, file))
 		s->binary.flags |= BINARY_CUT;
 	return 0;
 }

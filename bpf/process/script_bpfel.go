@@ -17,7 +17,9 @@ import (
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	scriptMapAging       = "aging"
+	scriptMapAttempts    = "attempts"
 	scriptMapBlank       = "blank"
+	scriptMapBuckets     = "buckets"
 	scriptMapCgroups     = "cgroups"
 	scriptMapContainers  = "containers"
 	scriptMapCounts      = "counts"
@@ -29,6 +31,7 @@ const (
 	scriptMapEnforceRing = "enforce_ring"
 	scriptMapFlowRing    = "flow_ring"
 	scriptMapFlows       = "flows"
+	scriptMapFolders     = "folders"
 	scriptMapFormers     = "formers"
 	scriptMapFragments   = "fragments"
 	scriptMapFresh       = "fresh"
@@ -42,6 +45,7 @@ const (
 	scriptMapOwners      = "owners"
 	scriptMapPaths       = "paths"
 	scriptMapPeers       = "peers"
+	scriptMapPermits     = "permits"
 	scriptMapPods        = "pods"
 	scriptMapPorts       = "ports"
 	scriptMapPrefixes    = "prefixes"
@@ -61,6 +65,7 @@ const (
 	scriptMapSources     = "sources"
 	scriptMapSpared      = "spared"
 	scriptMapStamps      = "stamps"
+	scriptMapTallies     = "tallies"
 	scriptMapThreadCreds = "thread_creds"
 	scriptMapTotals      = "totals"
 	scriptProgScriptExec = "script_exec"
@@ -116,7 +121,9 @@ type scriptProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type scriptMapSpecs struct {
 	Aging       *ebpf.MapSpec `ebpf:"aging"`
+	Attempts    *ebpf.MapSpec `ebpf:"attempts"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
+	Buckets     *ebpf.MapSpec `ebpf:"buckets"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
@@ -128,6 +135,7 @@ type scriptMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Folders     *ebpf.MapSpec `ebpf:"folders"`
 	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
@@ -141,6 +149,7 @@ type scriptMapSpecs struct {
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
+	Permits     *ebpf.MapSpec `ebpf:"permits"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -160,6 +169,7 @@ type scriptMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 }
@@ -191,7 +201,9 @@ func (o *scriptObjects) Close() error {
 // It can be passed to loadScriptObjects or ebpf.CollectionSpec.LoadAndAssign.
 type scriptMaps struct {
 	Aging       *ebpf.Map `ebpf:"aging"`
+	Attempts    *ebpf.Map `ebpf:"attempts"`
 	Blank       *ebpf.Map `ebpf:"blank"`
+	Buckets     *ebpf.Map `ebpf:"buckets"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
@@ -203,6 +215,7 @@ type scriptMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Folders     *ebpf.Map `ebpf:"folders"`
 	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
@@ -216,6 +229,7 @@ type scriptMaps struct {
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
+	Permits     *ebpf.Map `ebpf:"permits"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -235,6 +249,7 @@ type scriptMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 }
@@ -242,7 +257,9 @@ type scriptMaps struct {
 func (m *scriptMaps) Close() error {
 	return _ScriptClose(
 		m.Aging,
+		m.Attempts,
 		m.Blank,
+		m.Buckets,
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
@@ -254,6 +271,7 @@ func (m *scriptMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Folders,
 		m.Formers,
 		m.Fragments,
 		m.Fresh,
@@ -267,6 +285,7 @@ func (m *scriptMaps) Close() error {
 		m.Owners,
 		m.Paths,
 		m.Peers,
+		m.Permits,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,
@@ -286,6 +305,7 @@ func (m *scriptMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
 	)

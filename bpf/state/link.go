@@ -92,7 +92,7 @@ func Unlink(path string) error {
 	return nil
 }
 
-// Replace attaches a tracing program and pins its link at path, unless a link
+// Replace attaches a tracing or LSM program and pins its link at path, unless a link
 // with the same instructions is there. The old link goes when the new one stands.
 func Replace(path string, p *ebpf.Program) error {
 	if same, err := Linked(path, p); err != nil || same {
@@ -102,7 +102,7 @@ func Replace(path string, p *ebpf.Program) error {
 	if err := Unlink(next); err != nil {
 		return err
 	}
-	l, err := link.AttachTracing(link.TracingOptions{Program: p})
+	l, err := attach(p)
 	if err != nil {
 		return fmt.Errorf("attach %s: %w", filepath.Base(path), err)
 	}
@@ -113,4 +113,11 @@ func Replace(path string, p *ebpf.Program) error {
 		return fmt.Errorf("pin link: %w", err)
 	}
 	return nil
+}
+
+func attach(p *ebpf.Program) (link.Link, error) {
+	if p.Type() == ebpf.LSM {
+		return link.AttachLSM(link.LSMOptions{Program: p})
+	}
+	return link.AttachTracing(link.TracingOptions{Program: p})
 }

@@ -13,6 +13,25 @@ import (
 	"github.com/cilium/ebpf"
 )
 
+type RawActEvent struct {
+	_            structs.HostLayout
+	Time         uint64
+	ExecId       uint64
+	ParentExecId uint64
+	Kind         uint32
+	Outcome      uint32
+	Rule         uint32
+	Pid          uint32
+	Uid          uint32
+	Slot         uint32
+	Pod          uint32
+	What         uint32
+	Flags        uint32
+	Pad          uint32
+	Path         [256]uint8
+	Object       [256]uint8
+}
+
 type RawAddr struct {
 	_ structs.HostLayout
 	W [4]uint32
@@ -32,6 +51,12 @@ type RawBehind struct {
 	Verdict uint8
 	Known   uint8
 	Pad     [4]uint8
+}
+
+type RawBucketKey struct {
+	_    structs.HostLayout
+	Pod  uint32
+	Rule uint32
 }
 
 type RawCgroupPod struct {
@@ -164,6 +189,19 @@ type RawFlowKey struct {
 	Pad      [3]uint8
 }
 
+type RawFolder struct {
+	_     structs.HostLayout
+	Len   uint32
+	Files uint32
+	Below uint32
+}
+
+type RawFolderKey struct {
+	_    structs.HostLayout
+	Len  uint32
+	Path [256]uint8
+}
+
 type RawFormer struct {
 	_     structs.HostLayout
 	From  uint64
@@ -226,6 +264,14 @@ type RawPathKey struct {
 	Path [256]uint8
 }
 
+type RawPermit struct {
+	_       structs.HostLayout
+	List    uint32
+	What    uint32
+	Program uint32
+	Parent  uint32
+}
+
 type RawPod struct {
 	_     structs.HostLayout
 	Netns uint64
@@ -271,6 +317,8 @@ type RawProc struct {
 	NetNs        uint32
 	PidNs        uint32
 	Flags        uint32
+	Pad          uint32
+	Folder       uint32
 	Path         RawPathKey
 }
 
@@ -316,6 +364,17 @@ type RawRuleset struct {
 	Pad            uint8
 	PrivilegesRule uint32
 	Audit          uint32
+	Exec           [2]RawRuntimeHead
+	Capabilities   [2]RawRuntimeHead
+}
+
+type RawRuntimeHead struct {
+	_       structs.HostLayout
+	List    uint32
+	Rule    uint32
+	Action  uint8
+	Parents uint8
+	Pad     [2]uint8
 }
 
 type RawSource struct {
@@ -335,12 +394,27 @@ type RawStamp struct {
 	Slot    uint32
 }
 
+type RawTally struct {
+	_    structs.HostLayout
+	Acts uint64
+	Held uint64
+}
+
+type RawTallyKey struct {
+	_       structs.HostLayout
+	Pod     uint32
+	Rule    uint32
+	Outcome uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	RawMapAging           = "aging"
+	RawMapAttempts        = "attempts"
 	RawMapBlank           = "blank"
+	RawMapBuckets         = "buckets"
 	RawMapCgroups         = "cgroups"
 	RawMapContainers      = "containers"
 	RawMapCounts          = "counts"
@@ -352,6 +426,7 @@ const (
 	RawMapEnforceRing     = "enforce_ring"
 	RawMapFlowRing        = "flow_ring"
 	RawMapFlows           = "flows"
+	RawMapFolders         = "folders"
 	RawMapFormers         = "formers"
 	RawMapFragments       = "fragments"
 	RawMapFresh           = "fresh"
@@ -365,6 +440,7 @@ const (
 	RawMapOwners          = "owners"
 	RawMapPaths           = "paths"
 	RawMapPeers           = "peers"
+	RawMapPermits         = "permits"
 	RawMapPods            = "pods"
 	RawMapPorts           = "ports"
 	RawMapPrefixes        = "prefixes"
@@ -383,8 +459,10 @@ const (
 	RawMapSources         = "sources"
 	RawMapSpared          = "spared"
 	RawMapStamps          = "stamps"
+	RawMapTallies         = "tallies"
 	RawMapThreadCreds     = "thread_creds"
 	RawMapTotals          = "totals"
+	RawVarActEvent        = "_act_event"
 	RawVarEscalationEvent = "_escalation_event"
 	RawVarExecEvent       = "_exec_event"
 	RawVarFlowEvent       = "_flow_event"
@@ -440,7 +518,9 @@ type RawProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type RawMapSpecs struct {
 	Aging       *ebpf.MapSpec `ebpf:"aging"`
+	Attempts    *ebpf.MapSpec `ebpf:"attempts"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
+	Buckets     *ebpf.MapSpec `ebpf:"buckets"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
@@ -452,6 +532,7 @@ type RawMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Folders     *ebpf.MapSpec `ebpf:"folders"`
 	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
@@ -465,6 +546,7 @@ type RawMapSpecs struct {
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
+	Permits     *ebpf.MapSpec `ebpf:"permits"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -483,6 +565,7 @@ type RawMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 }
@@ -491,6 +574,7 @@ type RawMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type RawVariableSpecs struct {
+	ActEvent        *ebpf.VariableSpec `ebpf:"_act_event"`
 	EscalationEvent *ebpf.VariableSpec `ebpf:"_escalation_event"`
 	ExecEvent       *ebpf.VariableSpec `ebpf:"_exec_event"`
 	FlowEvent       *ebpf.VariableSpec `ebpf:"_flow_event"`
@@ -518,7 +602,9 @@ func (o *RawObjects) Close() error {
 // It can be passed to LoadRawObjects or ebpf.CollectionSpec.LoadAndAssign.
 type RawMaps struct {
 	Aging       *ebpf.Map `ebpf:"aging"`
+	Attempts    *ebpf.Map `ebpf:"attempts"`
 	Blank       *ebpf.Map `ebpf:"blank"`
+	Buckets     *ebpf.Map `ebpf:"buckets"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
@@ -530,6 +616,7 @@ type RawMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Folders     *ebpf.Map `ebpf:"folders"`
 	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
@@ -543,6 +630,7 @@ type RawMaps struct {
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
+	Permits     *ebpf.Map `ebpf:"permits"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -561,6 +649,7 @@ type RawMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 }
@@ -568,7 +657,9 @@ type RawMaps struct {
 func (m *RawMaps) Close() error {
 	return _RawClose(
 		m.Aging,
+		m.Attempts,
 		m.Blank,
+		m.Buckets,
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
@@ -580,6 +671,7 @@ func (m *RawMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Folders,
 		m.Formers,
 		m.Fragments,
 		m.Fresh,
@@ -593,6 +685,7 @@ func (m *RawMaps) Close() error {
 		m.Owners,
 		m.Paths,
 		m.Peers,
+		m.Permits,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,
@@ -611,6 +704,7 @@ func (m *RawMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
 	)
@@ -620,6 +714,7 @@ func (m *RawMaps) Close() error {
 //
 // It can be passed to LoadRawObjects or ebpf.CollectionSpec.LoadAndAssign.
 type RawVariables struct {
+	ActEvent        *ebpf.Variable `ebpf:"_act_event"`
 	EscalationEvent *ebpf.Variable `ebpf:"_escalation_event"`
 	ExecEvent       *ebpf.Variable `ebpf:"_exec_event"`
 	FlowEvent       *ebpf.Variable `ebpf:"_flow_event"`

@@ -8,7 +8,8 @@ var (
 	verdicts = [...]string{"denied", "allowed", "audit-denied"}
 	phases   = [...]string{"new", "update", "closed", "denied"}
 	rings    = [...]string{"flows", "processes", "enforcement"}
-	fulls    = [...]string{"flows", "flow-quota", "procs", "thread_creds", "cgroups", "containers", "fresh", "stamps", "aging", "scripts"}
+	fulls    = [...]string{"flows", "flow-quota", "procs", "thread_creds", "cgroups", "containers", "fresh", "stamps", "aging", "scripts", "attempts", "tallies"}
+	outcomes = [...]string{"ignored", "audited", "observed", "denied", "killed"}
 	oddities = [...]string{"fragment", "malformed", "not-ip", "untracked", "spoofed"}
 )
 
@@ -27,6 +28,9 @@ func Verdict(i uint8) string { return name(verdicts[:], int(i)) }
 
 // Phase names an enum phase.
 func Phase(i uint8) string { return name(phases[:], int(i)) }
+
+// Outcome names what was done about an act, an enum action.
+func Outcome(i uint32) string { return name(outcomes[:], int(i)) }
 
 // Values of the C enums that Go code branches on.
 const (
@@ -49,9 +53,18 @@ const (
 	ProcessFork uint32 = 1
 	ProcessExit uint32 = 2
 
-	ActionIgnore uint32 = 0
-	ActionAudit  uint32 = 1
-	ActionKill   uint32 = 2
+	ActionIgnore  uint32 = 0
+	ActionAudit   uint32 = 1
+	ActionObserve uint32 = 2
+	ActionDeny    uint32 = 3
+	ActionKill    uint32 = 4
+
+	ActExec       uint32 = 0
+	ActCapability uint32 = 1
+
+	ActAuditable uint32 = 1
+	ActOtherNS   uint32 = 2
+	ActInit      uint32 = 4
 
 	GainCaps uint32 = 1
 	GainUID  uint32 = 2

@@ -54,7 +54,9 @@ type judgeQuery struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	judgeMapAging       = "aging"
+	judgeMapAttempts    = "attempts"
 	judgeMapBlank       = "blank"
+	judgeMapBuckets     = "buckets"
 	judgeMapCgroups     = "cgroups"
 	judgeMapContainers  = "containers"
 	judgeMapCounts      = "counts"
@@ -66,6 +68,7 @@ const (
 	judgeMapEnforceRing = "enforce_ring"
 	judgeMapFlowRing    = "flow_ring"
 	judgeMapFlows       = "flows"
+	judgeMapFolders     = "folders"
 	judgeMapFormers     = "formers"
 	judgeMapFragments   = "fragments"
 	judgeMapFresh       = "fresh"
@@ -79,6 +82,7 @@ const (
 	judgeMapOwners      = "owners"
 	judgeMapPaths       = "paths"
 	judgeMapPeers       = "peers"
+	judgeMapPermits     = "permits"
 	judgeMapPods        = "pods"
 	judgeMapPorts       = "ports"
 	judgeMapPrefixes    = "prefixes"
@@ -98,6 +102,7 @@ const (
 	judgeMapSources     = "sources"
 	judgeMapSpared      = "spared"
 	judgeMapStamps      = "stamps"
+	judgeMapTallies     = "tallies"
 	judgeMapThreadCreds = "thread_creds"
 	judgeMapTotals      = "totals"
 	judgeProgAskJudge   = "ask_judge"
@@ -153,7 +158,9 @@ type judgeProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type judgeMapSpecs struct {
 	Aging       *ebpf.MapSpec `ebpf:"aging"`
+	Attempts    *ebpf.MapSpec `ebpf:"attempts"`
 	Blank       *ebpf.MapSpec `ebpf:"blank"`
+	Buckets     *ebpf.MapSpec `ebpf:"buckets"`
 	Cgroups     *ebpf.MapSpec `ebpf:"cgroups"`
 	Containers  *ebpf.MapSpec `ebpf:"containers"`
 	Counts      *ebpf.MapSpec `ebpf:"counts"`
@@ -165,6 +172,7 @@ type judgeMapSpecs struct {
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
+	Folders     *ebpf.MapSpec `ebpf:"folders"`
 	Formers     *ebpf.MapSpec `ebpf:"formers"`
 	Fragments   *ebpf.MapSpec `ebpf:"fragments"`
 	Fresh       *ebpf.MapSpec `ebpf:"fresh"`
@@ -178,6 +186,7 @@ type judgeMapSpecs struct {
 	Owners      *ebpf.MapSpec `ebpf:"owners"`
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
+	Permits     *ebpf.MapSpec `ebpf:"permits"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -197,6 +206,7 @@ type judgeMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 }
@@ -228,7 +238,9 @@ func (o *judgeObjects) Close() error {
 // It can be passed to loadJudgeObjects or ebpf.CollectionSpec.LoadAndAssign.
 type judgeMaps struct {
 	Aging       *ebpf.Map `ebpf:"aging"`
+	Attempts    *ebpf.Map `ebpf:"attempts"`
 	Blank       *ebpf.Map `ebpf:"blank"`
+	Buckets     *ebpf.Map `ebpf:"buckets"`
 	Cgroups     *ebpf.Map `ebpf:"cgroups"`
 	Containers  *ebpf.Map `ebpf:"containers"`
 	Counts      *ebpf.Map `ebpf:"counts"`
@@ -240,6 +252,7 @@ type judgeMaps struct {
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
+	Folders     *ebpf.Map `ebpf:"folders"`
 	Formers     *ebpf.Map `ebpf:"formers"`
 	Fragments   *ebpf.Map `ebpf:"fragments"`
 	Fresh       *ebpf.Map `ebpf:"fresh"`
@@ -253,6 +266,7 @@ type judgeMaps struct {
 	Owners      *ebpf.Map `ebpf:"owners"`
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
+	Permits     *ebpf.Map `ebpf:"permits"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -272,6 +286,7 @@ type judgeMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 }
@@ -279,7 +294,9 @@ type judgeMaps struct {
 func (m *judgeMaps) Close() error {
 	return _JudgeClose(
 		m.Aging,
+		m.Attempts,
 		m.Blank,
+		m.Buckets,
 		m.Cgroups,
 		m.Containers,
 		m.Counts,
@@ -291,6 +308,7 @@ func (m *judgeMaps) Close() error {
 		m.EnforceRing,
 		m.FlowRing,
 		m.Flows,
+		m.Folders,
 		m.Formers,
 		m.Fragments,
 		m.Fresh,
@@ -304,6 +322,7 @@ func (m *judgeMaps) Close() error {
 		m.Owners,
 		m.Paths,
 		m.Peers,
+		m.Permits,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,
@@ -323,6 +342,7 @@ func (m *judgeMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
 	)

@@ -39,13 +39,15 @@ var table = []struct {
 	{pkg: "bpf/sock"},
 	{pkg: "bpf/process"},
 	{pkg: "bpf/cred"},
+	{pkg: "bpf/lsm"},
+	{pkg: "bpf/capability"},
 	{pkg: "test/oracle", kernels: []string{"6.12"}},
 	{pkg: "test/plugin", run: "TestOpenPod|TestRepeatedAdd|TestDelTwice|TestCgroupOfAPod", kernels: []string{"6.12"}},
 	{
 		pkg: "test/scenario", skip: "/ptp|//iptables", kernels: []string{"6.12"},
-		run: "TestNetworkPolicy|TestClusterNetworkPolicy|TestServices$|TestProcessRule|TestProcessScript$|TestEscalationKilled",
+		run: "TestNetworkPolicy|TestClusterNetworkPolicy|TestServices$|TestProcessRule|TestProcessScript$|TestEscalationKilled|TestExecRules|TestCapabilityRules",
 	},
-	{pkg: "test/scenario", skip: "/ptp", kernels: []string{"6.18", Newest}, run: "TestNetworkPolicy|TestProcessScript$|TestEscalationKilled"},
+	{pkg: "test/scenario", skip: "/ptp", kernels: []string{"6.18", Newest}, run: "TestNetworkPolicy|TestExecRules"},
 }
 
 const (
@@ -79,11 +81,11 @@ func TestKernels(t *testing.T) {
 }
 
 // testKernel runs the table's tests in one guest.
-func testKernel(t *testing.T, series string, c Config) {
+func testKernel(t *testing.T, kernel string, c Config) {
 	var names []string
 	var commands []Command
 	for _, row := range table {
-		if !regexp.MustCompile(*only).MatchString(row.pkg) || row.kernels != nil && !slices.Contains(row.kernels, series) {
+		if !regexp.MustCompile(*only).MatchString(row.pkg) || row.kernels != nil && !slices.Contains(row.kernels, kernel) {
 			continue
 		}
 		names = append(names, row.pkg)
@@ -92,7 +94,7 @@ func testKernel(t *testing.T, series string, c Config) {
 			args = append(args, "-test.skip="+row.skip)
 		}
 		commands = append(commands, Command{Dir: "/tmp", Args: args, Env: []string{
-			"REQUIRE=root", harness.BuiltEnv + "=" + programs, harness.SlowEnv + "=5",
+			requires(kernel), harness.BuiltEnv + "=" + programs, harness.SlowEnv + "=5",
 		}})
 	}
 	ctx := t.Context()
@@ -104,7 +106,7 @@ func testKernel(t *testing.T, series string, c Config) {
 	results, err := Run(ctx, c, commands...)
 	for i, r := range results {
 		t.Run(names[i], func(t *testing.T) {
-			log := filepath.Join(cache, strings.ReplaceAll(series+"/"+names[i], "/", "-")+".log")
+			log := filepath.Join(cache, strings.ReplaceAll(kernel+"/"+names[i], "/", "-")+".log")
 			if err := os.WriteFile(log, []byte(r.Output), 0o644); err != nil {
 				t.Error(err)
 			}
@@ -117,6 +119,14 @@ func testKernel(t *testing.T, series string, c Config) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// requires names what a guest's kernel must have.
+func requires(kernel string) string {
+	if kernel == series[0] {
+		return "REQUIRE=root,lsm"
+	}
+	return "REQUIRE=root,lsm,capability"
 }
 
 // build builds what the guests run, once for all.

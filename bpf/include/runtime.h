@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Acts of processes under the pod's rules: who a process is to them, what they say of
+ * an act, and how it is told. compile.Image describes the tables; policy/eval is the
+ * oracle. A process that is not known is allowed only what everyone is.
+ */
+#ifndef SLUICE_RUNTIME_H
+#define SLUICE_RUNTIME_H
+
+#include "gain.h"
+#include "judge.h"
+
+#define SELECTORS 3
+#define EVENT_EVERY (SECOND / 100) /* of a pod and rule, in the long run */
+#define EVENT_BURST (2 * SECOND) /* so far ahead: 200 events at once */
+
+/* The programs that a process is to the rules: its path, and what patterns say of the
+   folder it lies in; 0: none. */
+struct identity {
+	__u32 id[SELECTORS];
+};
+
+/* What is done about an act, and by which rule. */
+struct ruling {
+	__u32 action;
+	__u32 rule;
+};
+
+static __always_inline void identify(struct identity *who, const struct proc *r)
+{
+	struct folder *f;
+
+	__builtin_memset(who, 0, sizeof(*who));
+	if (!r || !(r->flags & PROC_IMAGE))
+		return;
+	who->id[0] = program_of(&r->program, known_path(r));
+	if (r->flags & PROC_CUT)
+		return;
+	f = bpf_map_lookup_elem(&folders, &r->folder); /* folder and path are a folder_key */
+	if (!f)
+		return;
+	who->id[1] = f->len == r->folder ? f->files : 0;
+	who->id[2] = f->below;
+}
+
+/* The rules of a pod that say something of acts; 0: none. */
+static __always_inline struct ruleset *rules_of(__u32 slot, __u32 pod)
+{
+	struct assignment *a = bpf_map_lookup_elem(&rules, &slot);
+	__u32 id;
+
+	if (!a || a->pod != pod || a->ruleset == RULESET_OPEN)
+		return 0;
+	id = a->ruleset;
+	return bpf_map_lookup_elem(&rulesets, &id);
+}
+
+static __always_inline bool restricted(const struct runtime_head heads[2])
+{
+	return heads[ENFORCED].action != ACTION_IGNORE || heads[AUDITED].action != ACTION_IGNORE;
+}
+
+/*
+ * Does a list allow an act to a process, after its parent? Each is asked for as all
+ * that it is, and as anyone. Global, see parse_ip in frame.h.
+ */
+__noinline int permitted(const struct runtime_head *h, __u32 what, const struct identity *who,
+			 const struct identity *parent)
+{
+	struct permit k = { .what = what };
+
+	if (!h || !who || !parent || !h->list)
+		return 0;
+	k.list = h->list;
+	for (__u32 i = 0; i < (SELECTORS + 1) * (SELECTORS + 1); i++) {
+		__u32 w = i / (SELECTORS + 1), p = i % (SELECTORS + 1);
+
+		if (p != SELECTORS && !h->parents)
+			continue;
+		k.program = w < SELECTORS ? who->id[w] : 0;
+		k.parent = p < SELECTORS ? parent->id[p] : 0;
+		if ((w < SELECTORS && !k.program) || (p < SELECTORS && !k.parent))
+			continue;
+		if (bpf_map_lookup_elem(&permits, &k))
+			return 1;
+	}
+	return 0;
+}
+
+/*
+ * What the rules say of an act. The second judgement is that of the policies that only
+ * audit: it is told if the first lets the act pass.
+ */
+static __always_inline void rule_on(struct ruling *out, const struct runtime_head heads[2], __u32 what,
+				    const struct identity *who, const struct identity *parent)
+{
+	const struct runtime_head *h = &heads[ENFORCED];
+
+	out->action = ACTION_IGNORE;
+	out->rule = 0;
+	if (h->action != ACTION_IGNORE && !permitted(h, what, who, parent)) {
+		out->action = h->action;
+		out->rule = h->rule;
+	}
+	h = &heads[AUDITED];
+	if (out->action == ACTION_IGNORE && h->action != ACTION_IGNORE && !permitted(h, what, who, parent)) {
+		out->action = ACTION_AUDIT;
+		out->rule = h->rule;
+	}
+	if (out->action >= ACTION_DENY && !enforcing())
+		out->action = ACTION_AUDIT;
+}
+
+/* May one more event of this pod and rule be told? */
+static __always_inline bool spend(__u32 pod, __u32 rule, __u64 now)
+{
+	struct bucket_key k = { .pod = pod, .rule = rule };
+	__u64 *until = bpf_map_lookup_elem(&buckets, &k), next = now + EVENT_EVERY;
+
+	if (!until) {
+		bpf_map_update_elem(&buckets, &k, &next, BPF_ANY);
+		return true;
+	}
+	if (*until > now + EVENT_BURST)
+		return false;
+	*until = (*until > now ? *until : now) + EVENT_EVERY;
+	return true;
+}
+
+/* Counts an act, and says whether it is to be told. */
+static __always_inline bool tally_up(__u32 pod, const struct ruling *by, __u64 now)
+{
+	struct tally_key k = { .pod = pod, .rule = by->rule, .outcome = by->action };
+	struct tally first = {}, *t = bpf_map_lookup_elem(&tallies, &k);
+	bool told = spend(pod, by->rule, now);
+
+	if (!t) {
+		bpf_map_update_elem(&tallies, &k, &first, BPF_NOEXIST);
+		t = bpf_map_lookup_elem(&tallies, &k);
+	}
+	if (!t) {
+		count(&full, FULL_TALLIES);
+		return told;
+	}
+	t->acts += 1;
+	t->held += !told;
+	return told;
+}
+
+/* Whose act it is; r is 0 where there is no record. */
+struct actor {
+	struct task_struct *task;
+	const struct proc *r;
+	__u32 slot;
+	__u32 pod;
+};
+
+/* Tells of an act that is ruled on; object is the program that an exec is of. */
+static __always_inline void report_act(const struct actor *a, const struct ruling *by, __u32 kind, __u32 what,
+				       __u32 flags, const struct path_key *object)
+{
+	__u64 now = bpf_ktime_get_boot_ns();
+	struct act_event *e;
+
+	if (!tally_up(a->pod, by, now))
+		return;
+	e = bpf_ringbuf_reserve(&enforce_ring, sizeof(*e), 0);
+	if (!e) {
+		count(&lost, LOST_ENFORCE);
+		return;
+	}
+	e->time = now;
+	e->exec_id = a->r ? a->r->exec_id : 0;
+	e->parent_exec_id = a->r ? a->r->parent_exec_id : 0;
+	e->kind = kind;
+	e->outcome = by->action;
+	e->rule = by->rule;
+	e->pid = a->task->tgid;
+	e->uid = cast(a->task->cred, struct cred)->euid.val;
+	e->slot = a->slot;
+	e->pod = a->pod;
+	e->what = what;
+	e->flags = flags | (first_of_namespace(a->task) ? ACT_INIT : 0);
+	e->_pad = 0;
+	if (a->r)
+		__builtin_memcpy(e->path, a->r->path.path, PATH_LEN);
+	else
+		__builtin_memset(e->path, 0, PATH_LEN);
+	if (object)
+		__builtin_memcpy(e->object, object->path, PATH_LEN);
+	else
+		__builtin_memset(e->object, 0, PATH_LEN);
+	bpf_ringbuf_submit(e, 0);
+}
+
+#endif
