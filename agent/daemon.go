@@ -49,6 +49,7 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 	dp, err := datapath.Open(datapath.Config{
 		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c),
 		AntiSpoofing: antiSpoofing[c.AntiSpoofing], Keep: c.EstablishedConnections == "Keep",
+		NoLSM:     slices.Contains(c.Disable, "lsm"),
 		NoScripts: slices.Contains(c.Disable, "scripts"), NoSockets: slices.Contains(c.Disable, "sockets"), NoNetfilter: slices.Contains(c.Disable, "netfilter"),
 	})
 	if err != nil {
@@ -123,6 +124,7 @@ func warnOfSizes(want cli.MapSizes, s *state.State, log *slog.Logger) {
 		{"maps.prefixes", want.Prefixes, s.Prefixes},
 		{"maps.edges", want.Edges, s.Edges},
 		{"maps.ports", want.Ports, s.Ports},
+		{"maps.permits", want.Permits, s.Permits},
 		{"maps.processes", want.Processes, s.Procs},
 		{"maps.flows", want.Flows, s.Flows},
 	} {
@@ -143,7 +145,7 @@ func logger(c cli.AgentConfig) *slog.Logger {
 
 func sizes(c cli.AgentConfig) state.Sizes {
 	return state.Sizes{
-		Addresses: c.Maps.Addresses, Prefixes: c.Maps.Prefixes, Edges: c.Maps.Edges, Ports: c.Maps.Ports,
+		Addresses: c.Maps.Addresses, Prefixes: c.Maps.Prefixes, Edges: c.Maps.Edges, Ports: c.Maps.Ports, Permits: c.Maps.Permits,
 		Processes: c.Maps.Processes, Flows: c.Maps.Flows,
 	}
 }

@@ -32,6 +32,9 @@ func runDoctor(_ context.Context, c cli.DoctorConfig) (cli.Report, error) {
 		if slices.Contains(disabled, c.Switch) {
 			c.Err = errors.New("switched off by --disable")
 		}
+		if c.Switch == "lsm" && c.Err == nil {
+			report.Tier = "full"
+		}
 		row := cli.Row{Name: c.Name, OK: c.Err == nil, Required: c.Required, Gives: c.Gives, Reason: c.Reason()}
 		if c.Err != nil && c.Without != "" {
 			row.Gives = c.Without

@@ -52,6 +52,7 @@ type MapSizes struct {
 	Prefixes  uint32 `json:"prefixes"`  // of IP blocks
 	Edges     uint32 `json:"edges"`     // rule set and peer
 	Ports     uint32 `json:"ports"`     // port and program of an edge
+	Permits   uint32 `json:"permits"`   // program and act that a list allows
 }
 
 // FlowQuotas are the most flows of one pod, by state.

@@ -95,10 +95,6 @@ spec:
   fallback: Kill
   exec: {allow: [{path: /usr/bin/postgres}, {path: /bin/sh, parents: [{path: /usr/bin/*}]}]}
   capabilities: {allow: [{names: [NET_RAW, CHOWN], processes: [{path: /usr/bin/postgres}]}, {names: [KILL]}], action: Kill}
-  files:
-    rules:
-    - {paths: [/etc/shadow, "/run/secrets/**"], operations: [Read, Write], allow: [{path: /usr/bin/postgres}]}
-    - {paths: [/bin/*], operations: [Write], action: Audit}
 ---
 apiVersion: sluice.dev/v1alpha1
 kind: WorkloadPolicy
@@ -118,10 +114,7 @@ CHOWN, NET_RAW  /usr/bin/postgres  WorkloadPolicy/shop/db  -
 KILL            all                WorkloadPolicy/shop/db  -
 otherwise killed
 
-files: what no rule names is allowed
-FILES                         OPERATIONS   PROGRAMS           OTHERS                      RULE
-/etc/shadow, /run/secrets/**  Read, Write  /usr/bin/postgres  Deny, without BPF LSM Kill  WorkloadPolicy/shop/db[0]
-/bin/*                        Write        none               Audit                       WorkloadPolicy/shop/db[1]
+files: restricted by nothing
 `
 )
 

@@ -22,6 +22,8 @@ type tables struct {
 	formers   table[state.RawFormerKey, state.RawFormer]
 	paths     table[state.RawPathKey, uint32]
 	programs  table[state.RawProgram, uint32]
+	permits   table[state.RawPermit, uint32]
+	folders   table[state.RawFolderKey, state.RawFolder]
 	resolved  table[uint64, uint32]
 	sources   table[state.RawSource, uint32]
 	services  table[state.RawAddr, uint32]
@@ -33,7 +35,7 @@ func (t *tables) open(s *state.State) error {
 	return errors.Join(
 		t.rulesets.open(s.Rulesets), t.edges.open(s.Edges), t.ports.open(s.Ports), t.processes.open(s.Processes),
 		t.peers.open(s.Peers), t.prefixes.open(s.Prefixes), t.formers.open(s.Formers), t.paths.open(s.Paths),
-		t.programs.open(s.Programs), t.resolved.open(s.Resolved), t.sources.open(s.Sources),
+		t.programs.open(s.Programs), t.permits.open(s.Permits), t.folders.open(s.Folders), t.resolved.open(s.Resolved), t.sources.open(s.Sources),
 		t.services.open(s.Services), t.nodePorts.open(s.NodePorts), t.nodeAddrs.open(s.NodeAddrs))
 }
 
@@ -43,8 +45,8 @@ func (t *tables) refused() map[string]uint64 {
 		state.RawMapRulesets: t.rulesets.refused.Load(), state.RawMapEdges: t.edges.refused.Load(),
 		state.RawMapPorts: t.ports.refused.Load(), state.RawMapProcesses: t.processes.refused.Load(),
 		state.RawMapPeers: t.peers.refused.Load(), state.RawMapPrefixes: t.prefixes.refused.Load(),
-		state.RawMapFormers: t.formers.refused.Load(),
-		state.RawMapPaths:   t.paths.refused.Load(), state.RawMapPrograms: t.programs.refused.Load(),
+		state.RawMapFormers: t.formers.refused.Load(), state.RawMapPermits: t.permits.refused.Load(), state.RawMapFolders: t.folders.refused.Load(),
+		state.RawMapPaths: t.paths.refused.Load(), state.RawMapPrograms: t.programs.refused.Load(),
 		state.RawMapResolved: t.resolved.refused.Load(), state.RawMapSources: t.sources.refused.Load(),
 		state.RawMapServices: t.services.refused.Load(), state.RawMapNodePorts: t.nodePorts.refused.Load(),
 		state.RawMapNodeAddrs: t.nodeAddrs.refused.Load(),
@@ -80,7 +82,8 @@ type File struct {
 
 // Apply brings the kernel to d. First everything new is entered, which no pod
 // refers to yet. Then addresses get their classes, under which old and new rule
-// sets mean the same: compile keeps the old ones for that. Then each pod is
+// sets mean the same: compile keeps the old ones for that. So it is with programs:
+// what a list allows of a file or folder that becomes another is there before. Then each pod is
 // switched by one write, and last goes what nobody needs. On ErrNoFit no pod has
 // been switched.
 func (d *Datapath) Apply(want Desired) error {
@@ -89,12 +92,14 @@ func (d *Datapath) Apply(want Desired) error {
 		func() error { return t.processes.add(lowered(img.Processes, lowerProcess)) },
 		func() error { return t.ports.add(lowered(img.Ports, lowerPort)) },
 		func() error { return t.edges.add(lowered(img.Edges, lowerEdge)) },
+		func() error { return t.permits.add(lowered(img.Permits, lowerPermit)) },
 		func() error { return t.rulesets.add(lowered(img.RuleSets, lowerRuleSet)) },
 		func() error { return t.prefixes.add(prefixes(img)) },
 		func() error { return t.formers.add(lowered(img.Formers, want.lowerFormer)) },
 		func() error { return t.peers.add(lowered(img.Peers, lowerPeer)) },
 		t.peers.prune,
 		t.prefixes.prune,
+		func() error { return t.folders.add(lowered(img.Folders, lowerFolder)) },
 		func() error { return t.paths.add(lowered(img.Paths, lowerPath)) },
 		func() error { return t.programs.add(lowered(want.Files, lowerFile)) },
 		func() error { return t.resolved.add(each(want.Containers, same)) },
@@ -113,6 +118,8 @@ func (d *Datapath) Apply(want Desired) error {
 		t.edges.prune,
 		t.ports.prune,
 		t.processes.prune,
+		t.folders.prune,
+		t.permits.prune,
 		t.paths.prune,
 		t.resolved.prune,
 		t.programs.prune,

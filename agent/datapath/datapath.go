@@ -12,11 +12,16 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 
+	"github.com/cilium/ebpf"
+
+	"github.com/sluice-io/sluice/bpf/capability"
 	"github.com/sluice-io/sluice/bpf/cred"
 	"github.com/sluice-io/sluice/bpf/door"
 	"github.com/sluice-io/sluice/bpf/gate"
+	"github.com/sluice-io/sluice/bpf/lsm"
 	"github.com/sluice-io/sluice/bpf/nat"
 	"github.com/sluice-io/sluice/bpf/process"
 	"github.com/sluice-io/sluice/bpf/sock"
@@ -38,6 +43,8 @@ type Config struct {
 	NoNetfilter bool
 	// NoSockets leaves the programs out that see who uses a connected socket.
 	NoSockets bool
+	// NoLSM leaves prevention by BPF LSM out.
+	NoLSM bool
 	// NoScripts leaves the program out that tells scripts from their interpreters.
 	NoScripts bool
 }
@@ -50,10 +57,13 @@ type Datapath struct {
 	tables    tables
 	deferring map[uint32]uint32 // slots, and the pods in them, whose flows may be deferred
 	node      sync.Mutex
-	noNat     error              // why there is no point after DNAT; nil: there is
-	noUse     error              // why nobody sees who uses a socket; nil: it is seen
-	noScripts error              // why scripts cannot be told; nil: they can
-	sync      chan chan struct{} // asks the watcher for a round at once
+	noNat     error // why there is no point after DNAT; nil: there is
+	noUse     error // why nobody sees who uses a socket; nil: it is seen
+	noScripts error // why scripts cannot be told; nil: they can
+	noLSM     error // why acts cannot be denied; nil: they can
+	// noCapabilities is why uses of capabilities are not seen without LSM; nil: they are.
+	noCapabilities error
+	sync           chan chan struct{} // asks the watcher for a round at once
 }
 
 // Open installs programs and maps, or adopts and updates those that are pinned.
@@ -93,6 +103,11 @@ var errSwitchedOff = errors.New("switched off by --disable")
 // a former agent has left of it goes.
 func (d *Datapath) installOptional(c Config) error {
 	d.noScripts, d.noNat, d.noUse = errSwitchedOff, errSwitchedOff, errSwitchedOff
+	d.noLSM = errSwitchedOff
+	d.noCapabilities = load(func() (*ebpf.Collection, error) { return capability.Load(d.state) })
+	if !c.NoLSM {
+		d.noLSM = lsm.Try(d.state)
+	}
 	if !c.NoScripts {
 		d.noScripts = process.InstallScript(d.state)
 	}
@@ -103,6 +118,9 @@ func (d *Datapath) installOptional(c Config) error {
 		d.noUse = d.tryUse()
 	}
 	var errs []error
+	if d.noLSM != nil {
+		errs = append(errs, lsm.Detach(d.state.Dir, slices.Concat(lsm.Execs, lsm.Uses)...))
+	}
 	if d.noScripts != nil {
 		errs = append(errs, process.RemoveScript(d.state.Dir))
 	}

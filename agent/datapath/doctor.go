@@ -4,14 +4,14 @@ package datapath
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/cilium/ebpf"
-	"github.com/cilium/ebpf/asm"
 
+	"github.com/sluice-io/sluice/bpf/capability"
 	"github.com/sluice-io/sluice/bpf/cred"
 	"github.com/sluice-io/sluice/bpf/door"
+	"github.com/sluice-io/sluice/bpf/lsm"
 	"github.com/sluice-io/sluice/bpf/nat"
 	"github.com/sluice-io/sluice/bpf/process"
 	"github.com/sluice-io/sluice/bpf/sock"
@@ -63,9 +63,13 @@ func Probe() []Capability {
 			Without: "addresses are judged as they were dialled: a Service is denied where its own address is",
 			Err:     load(func() (*ebpf.Collection, error) { return nat.Load(s, door.Config{}) }),
 		}, {
-			Name: "BPF LSM", Switch: "lsm", Gives: "full tier: acts are prevented (not used by this version)",
-			Without: "no-LSM tier: gains of privilege are killed, not prevented",
-			Err:     try(ebpf.ProgramSpec{Type: ebpf.LSM, AttachType: ebpf.AttachLSMMac, AttachTo: "file_open"}, 0),
+			Name: "BPF LSM", Switch: "lsm", Gives: "full tier: an exec or the use of a capability fails with EPERM",
+			Without: "no-LSM tier: what is to be denied is observed or killed, as the policy's fallback says",
+			Err:     lsm.Try(s),
+		}, {
+			Name: "capability tracepoint", Gives: "without LSM: who uses a capability is killed or observed",
+			Without: "without LSM nobody sees the use of a capability",
+			Err:     load(func() (*ebpf.Collection, error) { return capability.Load(s) }),
 		},
 	}
 }
@@ -77,17 +81,6 @@ func load(f func() (*ebpf.Collection, error)) error {
 	}
 	c.Close()
 	return nil
-}
-
-// try loads a program that returns at once.
-func try(spec ebpf.ProgramSpec, ret int32) error {
-	spec.License = "GPL"
-	spec.Instructions = asm.Instructions{asm.Mov.Imm(asm.R0, ret), asm.Return()}
-	p, err := ebpf.NewProgramWithOptions(&spec, ebpf.ProgramOptions{LogDisabled: true})
-	if err != nil {
-		return fmt.Errorf("load: %w", err)
-	}
-	return p.Close()
 }
 
 // Reason is the kernel's answer on one line.

@@ -20,12 +20,13 @@ import (
 )
 
 // Sink takes the kernel's events. Flow, Process and Exec are called from one
-// goroutine, Escalation from another; what they are given is theirs to keep.
+// goroutine, Escalation and Act from another; what they are given is theirs to keep.
 type Sink interface {
 	Flow(state.RawFlowEvent)
 	Process(state.RawProcessEvent) // fork and exit
 	Exec(state.RawExecEvent)
 	Escalation(state.RawEscalationEvent)
+	Act(state.RawActEvent)
 }
 
 // readEvery is how often the rings of observations are looked into. The kernel
@@ -43,7 +44,7 @@ func (d *Datapath) Watch(ctx context.Context, sink Sink) error {
 				if err != nil {
 					return err
 				}
-				if err := one(sink.Escalation)(rec.RawSample); err != nil {
+				if err := either(sink.Escalation, sink.Act)(rec.RawSample); err != nil {
 					return err
 				}
 			}

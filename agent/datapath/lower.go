@@ -103,6 +103,8 @@ func lowerRuleSet(id uint32, rs compile.RuleSet) (uint32, state.RawRuleset) {
 		Privileges:     uint8(rs.Privileges),
 		PrivilegesRule: rs.PrivilegesRule,
 		Audit:          rs.Audit,
+		Exec:           lowerHeads(rs.Exec),
+		Capabilities:   lowerHeads(rs.Capabilities),
 	}
 	for dir := range rs.Active {
 		for layer, set := range rs.AnyPeer[dir] {

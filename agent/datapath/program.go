@@ -24,7 +24,7 @@ type Container struct {
 	pid       uint32 // of its first process
 	mntNS     uint32
 	lastMount uint64
-	start     uint64 // CLOCK_REALTIME, ns; 0: on the node's own files
+	start     uint64 // just before it began; CLOCK_REALTIME, ns; 0: on the node's own files
 }
 
 // Begun names this life of a container: cgroup ids are used again.
@@ -55,6 +55,8 @@ type Resolution struct {
 	File File
 	Path string // with symlinks resolved, inside the container
 	Why  string // why File is zero
+	// Changed is when the file was changed last; CLOCK_REALTIME, ns.
+	Changed uint64
 }
 
 // ErrGone says that a container has no process left through which its files could
@@ -133,16 +135,12 @@ func (r *Resolver) Resolve(path string) Resolution {
 	if err != nil {
 		at = path
 	}
-	return Resolution{Path: at, File: File{
-		Container: r.container.ID,
-		Ino:       st.Ino,
-		Dev:       st.Dev_major<<20 | st.Dev_minor,
-	}}
+	return Resolution{Path: at, File: r.file(&st), Changed: changed(st.Ctime)}
 }
 
 // changed says whether a ctime is later than the container's start.
 func (c *Container) changed(t unix.StatxTimestamp) bool {
-	return c.start != 0 && uint64(t.Sec)*1e9+uint64(t.Nsec) > c.start
+	return c.start != 0 && changed(t) > c.start
 }
 
 // maxLinks is the kernel's own limit of symlinks in one path (MAXSYMLINKS).

@@ -16,6 +16,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/sluice-io/sluice/agent/api"
 	"github.com/sluice-io/sluice/agent/datapath"
 	"github.com/sluice-io/sluice/agent/journal"
@@ -76,7 +78,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		return nil, err
 	}
 	ids := new(compile.IDs)
-	known := newFiles(cfg.CgroupRoot, cfg.StateDir)
+	known := newFiles(cfg.CgroupRoot, cfg.StateDir, newSums(dp))
 	var held map[netip.Addr]holder
 	var formers []former
 	for path, into := range map[string]any{
@@ -114,8 +116,15 @@ const idsFile = "ids.json"
 const clockEvery = 10 * time.Second
 
 // Run repeats what has to be repeated until ctx ends: programs of new containers
-// are looked up, what a change has retired is cleared, the clocks are compared.
+// are looked up and summed, what a change has retired is cleared, the clocks are compared.
 func (e *Engine) Run(ctx context.Context) error {
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return e.files.sums.run(ctx, e.later) })
+	g.Go(func() error { return e.repeat(ctx) })
+	return g.Wait()
+}
+
+func (e *Engine) repeat(ctx context.Context) error {
 	clock, tidy := time.NewTicker(clockEvery), time.NewTimer(0)
 	defer clock.Stop()
 	defer tidy.Stop()
@@ -226,7 +235,7 @@ func (e *Engine) realise() (err error) {
 		return err
 	}
 	cluster, local := e.merged()
-	sets, err := e.files.resolve(e.dp, pathsOf(cluster), e.live)
+	programs, err := e.files.resolve(e.dp, namedBy(cluster), e.live)
 	if err != nil {
 		return err
 	}
@@ -236,7 +245,7 @@ func (e *Engine) realise() (err error) {
 	}
 	formers := e.formersOf(cluster, held)
 	were, spans := numbered(formers)
-	img, err := e.compiler.Compile(compile.Input{Cluster: cluster, Local: local, Programs: sets, Formers: were})
+	img, err := e.compiler.Compile(compile.Input{Cluster: cluster, Local: local, Programs: programs, Formers: were, Gives: e.dp.Gives()})
 	if err != nil {
 		return fmt.Errorf("compile policies: %w", err)
 	}
@@ -251,7 +260,7 @@ func (e *Engine) realise() (err error) {
 		return err
 	}
 	for _, p := range e.pods {
-		p.closed = e.unfit.closes[p.key()]
+		p.closed = e.unfit.closes[p.key()] || len(img.Closed[p.key()]) > 0
 		p.realised = p.refused == nil && !p.closed
 	}
 	e.publish(cluster, img)
@@ -275,7 +284,11 @@ func (e *Engine) enforce(img *compile.Image, formers map[compile.FormerKey]datap
 			return err
 		}
 	}
-	files, containers := e.files.programs(img.Programs)
+	execs, uses := wantsActs(img)
+	if err := e.dp.WatchActs(execs, uses); err != nil {
+		return err
+	}
+	files, containers := e.files.identified(img.Programs)
 	want := datapath.Desired{Image: img, Rules: e.assignments(img), Files: files, Containers: containers, Formers: formers}
 	if err := e.reach(img, &want); err != nil {
 		return err
@@ -287,6 +300,9 @@ func (e *Engine) enforce(img *compile.Image, formers map[compile.FormerKey]datap
 		if err := e.dp.WatchSockets(false); err != nil {
 			return err
 		}
+	}
+	if err := e.dp.UnwatchActs(!execs, !uses); err != nil {
+		return err
 	}
 	if !watch {
 		return e.dp.WatchPrivileges(false)
@@ -303,6 +319,18 @@ func wantsPrivileges(img *compile.Image) bool {
 	return false
 }
 
+// wantsActs says whether some pod is restricted in execs, and in the use of capabilities.
+func wantsActs(img *compile.Image) (execs, uses bool) {
+	for _, id := range img.Pods {
+		rs := img.RuleSets[id]
+		for i := range rs.Exec {
+			execs = execs || rs.Exec[i].Action != compile.ActionIgnore
+			uses = uses || rs.Capabilities[i].Action != compile.ActionIgnore
+		}
+	}
+	return execs, uses
+}
+
 // saveIDs stores the ids before the kernel learns them: an id must not be given to
 // another content after a crash.
 func (e *Engine) saveIDs() error {
@@ -316,23 +344,4 @@ func (e *Engine) saveIDs() error {
 	}
 	e.stored, e.spare = b, e.stored
 	return nil
-}
-
-// pathsOf lists the paths that process rules name.
-func pathsOf(c *policy.Cluster) []string {
-	seen := make(map[string]bool)
-	var paths []string
-	for _, p := range c.WorkloadPolicies {
-		for _, rules := range p.Rules {
-			for _, r := range rules {
-				for _, proc := range r.Processes {
-					if !seen[proc.Path] {
-						seen[proc.Path] = true
-						paths = append(paths, proc.Path)
-					}
-				}
-			}
-		}
-	}
-	return paths
 }

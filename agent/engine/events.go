@@ -65,27 +65,27 @@ func (e *Engine) Escalation(ev state.RawEscalationEvent) {
 		Pod: rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
 		Process: rpc.Process{
 			Path: text(ev.Path[:]), PID: ev.Pid, UID: ev.To.Uid[0], ExecID: execID{ev.ExecId, ev.Pid}.String(),
-			ParentExecID: e.escalated(&ev),
+			ParentExecID: e.parentOf(execID{ev.ExecId, ev.Pid}, ev.ParentExecId, ev.AtExec != 0),
 		},
 		Rule: e.view.rule(ev.Rule), Detail: detail(&ev), ContainerEnded: ev.Init != 0 && outcome == "killed",
 	})
 }
 
-// escalated is the exec id before the process image that gained. Escalations have a
-// ring of their own: the fork or exec that made the image may not have been read.
-func (e *Engine) escalated(ev *state.RawEscalationEvent) string {
-	id := execID{ev.ExecId, ev.Pid}
-	if ev.AtExec != 0 {
-		return execID{ev.ParentExecId, ev.Pid}.String()
+// parentOf is the exec id before that of a process image, which an exec has just made or
+// not. What is enforced has a ring of its own: the fork or exec that made the image may
+// not have been read.
+func (e *Engine) parentOf(id execID, time uint64, atExec bool) string {
+	if atExec {
+		return execID{time, id.pid}.String()
 	}
 	if !e.names.knows(id) {
 		e.dp.Sync()
 	}
-	parent := ev.Pid
-	if r, ok := e.dp.Process(ev.Pid); ok && r.ExecId == ev.ExecId {
+	parent := id.pid
+	if r, ok := e.dp.Process(id.pid); ok && r.ExecId == id.time {
 		parent = r.ParentPid
 	}
-	return e.names.parent(id, ev.ParentExecId, parent)
+	return e.names.parent(id, time, parent)
 }
 
 // report keeps and counts an event.

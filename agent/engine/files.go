@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/sluice-io/sluice/agent/datapath"
+	"github.com/sluice-io/sluice/policy/compile"
 )
 
 // files remembers which file each process path is in each container. A path is
@@ -21,8 +22,9 @@ type files struct {
 	cgroupRoot string
 	store      string // file that keeps containers
 	containers map[uint64]*contents
-	sets       [][]string // sets of paths that are one file, as last resolved
+	programs   []compile.Program // files and the paths that lead to them, as last resolved
 	members    []member
+	sums       *sums
 
 	mu      sync.Mutex
 	notes   map[string]string // by path, for readers
@@ -34,17 +36,20 @@ type contents struct {
 	Begun string // which life of the cgroup id this is
 	Own   bool   // it has files of its own
 	Paths map[string]datapath.Resolution
+	// Sums are the SHA-256 of the files of paths of which a rule asked it. They are
+	// kept: a rule set that retires still goes by them.
+	Sums map[string][]byte
 }
 
-// member is a file and the index of its paths in sets.
+// member is a file and its index in programs.
 type member struct {
-	file datapath.File
-	set  int
+	file    datapath.File
+	program int
 }
 
-func newFiles(cgroupRoot, stateDir string) *files {
+func newFiles(cgroupRoot, stateDir string, sums *sums) *files {
 	return &files{
-		cgroupRoot: cgroupRoot, store: filepath.Join(stateDir, filesFile), containers: make(map[uint64]*contents),
+		cgroupRoot: cgroupRoot, store: filepath.Join(stateDir, filesFile), containers: make(map[uint64]*contents), sums: sums,
 	}
 }
 
@@ -76,9 +81,11 @@ func (f *files) retry() {
 }
 
 // resolve looks every path up in every container that live lets through, and
-// gives the sets of paths that turned out to be one file. A container without a
-// process cannot be looked into: until one starts, the kernel goes by the path.
-func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapath.Container) bool) ([][]string, error) {
+// gives the files that they lead to. A container without a process cannot be looked
+// into: until one starts, the kernel goes by the path.
+func (f *files) resolve(dp *datapath.Datapath, want *named, live func(datapath.Container) bool) ([]compile.Program, error) {
+	paths := want.paths
+	f.sums.forget()
 	list, err := dp.Containers()
 	if err != nil {
 		return nil, err
@@ -89,7 +96,7 @@ func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapat
 		if !live(c) {
 			continue
 		}
-		now[c.ID] = f.lookup(dp, c, paths)
+		now[c.ID] = f.lookup(dp, c, want)
 		for _, p := range paths {
 			if _, ok := now[c.ID].Paths[p]; !ok {
 				waiting[c.ID] = true
@@ -98,17 +105,20 @@ func (f *files) resolve(dp *datapath.Datapath, paths []string, live func(datapat
 	}
 	f.containers = now
 	f.group(paths)
-	f.describe(paths, waiting)
-	return f.sets, f.save()
+	f.describe(want, waiting)
+	return f.programs, f.save()
 }
 
 // lookup resolves the paths in one container; what cannot be reached is left out.
-func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, paths []string) *contents {
+func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, want *named) *contents {
 	known := f.containers[c.ID]
 	if known == nil || known.Begun != c.Begun() {
 		known = &contents{Begun: c.Begun(), Own: c.OwnFiles(), Paths: make(map[string]datapath.Resolution)}
 	}
-	missing := slices.DeleteFunc(slices.Clone(paths), func(p string) bool { _, ok := known.Paths[p]; return ok })
+	missing := slices.DeleteFunc(slices.Clone(want.paths), func(p string) bool {
+		_, ok := known.Paths[p]
+		return ok && (!want.sums[p] || known.Sums[p] != nil)
+	})
 	if len(missing) == 0 {
 		return known
 	}
@@ -122,9 +132,28 @@ func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, paths []stri
 	}
 	defer r.Close()
 	for _, p := range missing {
-		known.Paths[p] = r.Resolve(p)
+		at, ok := known.Paths[p]
+		if !ok {
+			at = r.Resolve(p)
+			known.Paths[p] = at
+		}
+		if want.sums[p] && at.File != (datapath.File{}) {
+			known.sum(p, f.sums, sumJob{c, cgroup, p, at})
+		}
 	}
 	return known
+}
+
+// sum notes the sum of a path's file if it is known.
+func (c *contents) sum(path string, sums *sums, j sumJob) {
+	have, ok := sums.of(j)
+	if !ok || have.sum == "" {
+		return
+	}
+	if c.Sums == nil {
+		c.Sums = make(map[string][]byte)
+	}
+	c.Sums[path] = []byte(have.sum)
 }
 
 // waits says whether a container has paths that could not be looked up yet.
@@ -137,35 +166,43 @@ func (f *files) waits(container uint64) bool {
 // group finds the paths that are one file in some container.
 func (f *files) group(paths []string) {
 	index := make(map[string]int)
-	f.sets, f.members = nil, nil
+	f.programs, f.members = nil, nil
 	for _, known := range f.containers {
-		byFile := make(map[datapath.File][]string)
+		byFile := make(map[datapath.File]*compile.Program)
 		for _, p := range paths {
-			if r, ok := known.Paths[p]; ok && r.File != (datapath.File{}) {
-				byFile[r.File] = append(byFile[r.File], p)
+			r, ok := known.Paths[p]
+			if !ok || r.File == (datapath.File{}) {
+				continue
+			}
+			if byFile[r.File] == nil {
+				byFile[r.File] = new(compile.Program)
+			}
+			byFile[r.File].Paths = append(byFile[r.File].Paths, p)
+			if sum := known.Sums[p]; sum != nil {
+				byFile[r.File].SHA256 = string(sum)
 			}
 		}
-		for file, set := range byFile {
-			slices.Sort(set)
-			id := strings.Join(set, "\x00")
+		for file, program := range byFile {
+			slices.Sort(program.Paths)
+			id := strings.Join(append(program.Paths, program.SHA256), "\x00")
 			i, ok := index[id]
 			if !ok {
-				i = len(f.sets)
+				i = len(f.programs)
 				index[id] = i
-				f.sets = append(f.sets, set)
+				f.programs = append(f.programs, *program)
 			}
 			f.members = append(f.members, member{file, i})
 		}
 	}
 }
 
-// programs gives each file its program id, the ids given by set, and lists the
+// identified gives each file its program id, the ids given by program, and lists the
 // containers that are complete.
-func (f *files) programs(ids []uint32) (map[datapath.File]uint32, []uint64) {
+func (f *files) identified(ids []uint32) (map[datapath.File]uint32, []uint64) {
 	out := make(map[datapath.File]uint32, len(f.members))
 	for _, m := range f.members {
-		if m.set < len(ids) && ids[m.set] != 0 {
-			out[m.file] = ids[m.set]
+		if m.program < len(ids) && ids[m.program] != 0 {
+			out[m.file] = ids[m.program]
 		}
 	}
 	containers := make([]uint64, 0, len(f.containers))
@@ -185,24 +222,27 @@ func (f *files) status(path string) string {
 }
 
 // describe renews what status and waits tell.
-func (f *files) describe(paths []string, waiting map[uint64]bool) {
-	notes := make(map[string]string, len(paths))
-	for _, p := range paths {
-		notes[p] = f.note(p)
+func (f *files) describe(want *named, waiting map[uint64]bool) {
+	notes := make(map[string]string, len(want.paths))
+	for _, p := range want.paths {
+		notes[p] = f.note(p, want.sums[p])
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.notes, f.waiting = notes, waiting
 }
 
-// note tells in words where a path led, for status.
-func (f *files) note(path string) string {
+// note tells in words where a path led, for status, and what its file's sum is.
+func (f *files) note(path string, sum bool) string {
 	var notes []string
 	for _, known := range f.containers {
 		r, ok := known.Paths[path]
 		n := r.Why
 		if ok && n == "" {
 			n = path + " is " + r.Path
+			if sum {
+				n += f.sumNote(known, path, r)
+			}
 		}
 		if ok && !slices.Contains(notes, n) {
 			notes = append(notes, n)
@@ -210,4 +250,14 @@ func (f *files) note(path string) string {
 	}
 	slices.Sort(notes)
 	return strings.Join(notes, "; ")
+}
+
+func (f *files) sumNote(known *contents, path string, r datapath.Resolution) string {
+	if sum := known.Sums[path]; sum != nil {
+		return fmt.Sprintf(" with the sum %x", sum)
+	}
+	if why := f.sums.why(r); why != "" {
+		return ", of which there is no sum: " + why
+	}
+	return ", its sum is being taken"
 }

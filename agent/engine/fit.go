@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"github.com/sluice-io/sluice/agent/api"
 	"github.com/sluice-io/sluice/agent/datapath"
@@ -66,8 +67,14 @@ func denyNetwork(p *policy.NetworkPolicy) *policy.NetworkPolicy {
 func denyWorkload(p *policy.WorkloadPolicy) *policy.WorkloadPolicy {
 	d := *p
 	d.Rules, d.AllowedSources = [2][]policy.Rule{}, nil
-	if p.Mode == policy.Audit {
-		d.Isolates = [2]bool{} // it isolates nothing, so nothing is denied for it
+	if p.Mode == policy.Audit { // it isolates nothing, so nothing is denied for it
+		d.Isolates, d.Exec, d.Capabilities = [2]bool{}, nil, nil
+	}
+	if d.Exec != nil {
+		d.Exec = &policy.Exec{Action: p.Exec.Action}
+	}
+	if d.Capabilities != nil {
+		d.Capabilities = &policy.Capabilities{Action: p.Capabilities.Action}
 	}
 	return &d
 }
@@ -88,6 +95,7 @@ func denyCluster(p *policy.ClusterNetworkPolicy) *policy.ClusterNetworkPolicy {
 // made by rest.
 func instead(c *policy.Cluster, ref policy.Ref) string {
 	var denies [2]bool
+	var acts []string
 	found := false
 	for _, p := range c.ClusterNetworkPolicies {
 		if p.Ref() == ref {
@@ -101,20 +109,33 @@ func instead(c *policy.Cluster, ref policy.Ref) string {
 	}
 	for _, p := range c.WorkloadPolicies {
 		if p.Ref() == ref {
-			found, denies = true, p.Isolates
+			found, denies, acts = true, p.Isolates, restricts(p)
 		}
 	}
-	switch {
-	case !found:
+	if !found {
 		return "the pods it selects are closed"
-	case denies == [2]bool{}:
-		return "nothing is denied for it"
-	case denies == [2]bool{true, true}:
-		return "all ingress and egress of the pods it selects is denied"
-	case denies[policy.Ingress]:
-		return "all ingress of the pods it selects is denied"
 	}
-	return "all egress of the pods it selects is denied"
+	var what []string
+	for d, denied := range denies {
+		if denied {
+			what = append(what, policy.Direction(d).String())
+		}
+	}
+	if what = append(what, acts...); len(what) == 0 {
+		return "nothing is denied for it"
+	}
+	return "all " + strings.Join(what, " and ") + " of the pods it selects is denied"
+}
+
+// restricts is the acts that a policy denies where nothing of it fits.
+func restricts(p *policy.WorkloadPolicy) (acts []string) {
+	if p.Exec != nil && p.Exec.Action != policy.Report {
+		acts = append(acts, "exec")
+	}
+	if p.Capabilities != nil && p.Capabilities.Action != policy.Report {
+		acts = append(acts, "use of capabilities")
+	}
+	return acts
 }
 
 // Follow brings the objects of c into force as far as they fit: a policy that does

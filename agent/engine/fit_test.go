@@ -4,6 +4,7 @@ package engine
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"strings"
@@ -143,6 +144,31 @@ func TestManifestThatDoesNotFitDenies(t *testing.T) {
 	f.wantDegraded("b", "all ingress of the pods it selects is denied")
 	must(t, f.Follow(cluster(pods, allow("b", 4), small)))
 	f.want(map[string]string{"a": "enforced", "b": "enforced", "c": "enforced"})
+	f.wantDegraded("b", "")
+}
+
+// So does one whose list of programs does not fit: none of them may run.
+func TestActsThatDoNotFitAreDenied(t *testing.T) {
+	f := newFixture(t, state.Sizes{Permits: 20}, "a", "b")
+	var allow []policy.ExecRule
+	for i := range 500 {
+		allow = append(allow, policy.ExecRule{Process: policy.Process{Path: fmt.Sprint("/bin/", i)}})
+	}
+	audit := acts("a", policy.Kill, policy.Observe, allow...)
+	audit.Mode = policy.Audit
+	err := f.Follow(clusterOf([]string{"a", "b"}, audit, acts("b", policy.Kill, policy.Observe, allow...)))
+	if !errors.Is(err, api.ErrNoFit) {
+		t.Fatalf("error = %v, want ErrNoFit", err)
+	}
+	f.want(map[string]string{"a": "enforced", "b": "enforced"})
+	f.wantDegraded("a", "nothing is denied for it")
+	f.wantDegraded("b", "all exec of the pods it selects is denied")
+	var rs state.RawRuleset
+	must(t, f.dp.State().Rulesets.Lookup(f.assignmentOf("b").Ruleset, &rs))
+	if head := rs.Exec[0]; head.List != 0 || uint32(head.Action) != state.ActionKill {
+		t.Errorf("head %+v", head)
+	}
+	must(t, f.Follow(clusterOf([]string{"a", "b"}, acts("b", policy.Kill, policy.Observe, allow[:10]...))))
 	f.wantDegraded("b", "")
 }
 

@@ -212,6 +212,7 @@ func (e *Engine) Detach(_ context.Context, containerID, ifName string) error {
 
 // forgetGone drops the interfaces that the plugin has taken down.
 func (e *Engine) forgetGone() error {
+	var gone []uint32
 	for key, p := range e.pods {
 		up, err := e.dp.State().Up(kernelPod(p.Attachment))
 		if err != nil {
@@ -219,9 +220,13 @@ func (e *Engine) forgetGone() error {
 		}
 		if !up {
 			delete(e.pods, key)
+			gone = append(gone, p.PodID)
 		}
 	}
-	return nil
+	if len(gone) == 0 {
+		return nil
+	}
+	return e.dp.ForgetTallies(func(pod uint32) bool { return slices.Contains(gone, pod) })
 }
 
 // live says whether a container belongs to a pod that is attached.

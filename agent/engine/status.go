@@ -105,7 +105,7 @@ func (e *Engine) Status() rpc.Status {
 func (e *Engine) Brief() rpc.Status {
 	v := e.view.load()
 	s := rpc.Status{
-		Version: e.cfg.Version, Node: e.cfg.Node, Tier: "no-LSM", Revision: v.revision, Ready: e.Ready(),
+		Version: e.cfg.Version, Node: e.cfg.Node, Tier: e.tier(), Revision: v.revision, Ready: e.Ready(),
 		Pods: map[string]int{}, Lost: map[string]uint64{},
 	}
 	var problem string
@@ -175,7 +175,12 @@ func (e *Engine) policies(c *policy.Cluster) []rpc.PolicyStatus {
 		for i, r := range p.Escalation {
 			rules = append(rules, rpc.RuleStatus{Section: "escalation", Index: i, Outcome: outcomeOf(r.Action, audit)})
 		}
+		rules = append(rules, e.acts(p)...)
 		add(p.Ref(), audit, rules)
+		if why := e.closing(p); why != "" {
+			s := &out[len(out)-1]
+			s.State, s.Reason = "degraded", joined(s.Reason, []string{why})
+		}
 	}
 	return out
 }

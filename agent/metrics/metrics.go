@@ -17,6 +17,7 @@ type Source interface {
 	Counters() (datapath.Counters, error)
 	Brief() rpc.Status
 	EventTotals() map[[2]string]uint64 // by type and outcome
+	ActTotals() (map[rpc.ActKey]rpc.ActTotal, error)
 }
 
 // Collector is a prometheus.Collector over a Source.
@@ -24,6 +25,7 @@ type Collector struct {
 	src                                                 Source
 	flows, drops, spared, passed, events, lost, refused *prometheus.Desc
 	mapEntries, mapMax, mapFull, pods, policies, scrape *prometheus.Desc
+	acts, held                                          *prometheus.Desc
 }
 
 // New describes the metrics of INTERFACE.md.
@@ -38,6 +40,8 @@ func New(src Source) *Collector {
 		spared:     desc("spared_total", "Frames and calls that passed because enforcement was off.", "reason"),
 		passed:     desc("unjudged_frames_total", "Frames that passed where nothing isolates, without being judged.", "kind"),
 		events:     desc("events_total", "Events by type and outcome since the agent started.", "type", "outcome"),
+		acts:       desc("acts_total", "Acts that a rule does not allow.", "namespace", "pod", "rule", "outcome"),
+		held:       desc("acts_held_total", "Of these, told by no event: the rule had too many.", "namespace", "pod", "rule", "outcome"),
 		lost:       desc("events_lost_total", "Events lost for want of room.", "ring"),
 		refused:    desc("refused_total", "Entries refused by what was full.", "what"),
 		mapEntries: desc("map_entries", "Entries of a kernel map.", "map"),
@@ -53,7 +57,7 @@ func New(src Source) *Collector {
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.flows, c.drops, c.spared, c.passed, c.events, c.lost, c.refused,
-		c.mapEntries, c.mapMax, c.mapFull, c.pods, c.policies, c.scrape,
+		c.mapEntries, c.mapMax, c.mapFull, c.pods, c.policies, c.scrape, c.acts, c.held,
 	} {
 		ch <- d
 	}
@@ -65,8 +69,9 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		ch <- prometheus.MustNewConstMetric(d, kind, float64(v), labels...)
 	}
 	counters, err := c.src.Counters()
+	acts, actsErr := c.src.ActTotals()
 	failed := uint64(0)
-	if err != nil {
+	if err != nil || actsErr != nil {
 		failed = 1
 	}
 	send(c.scrape, prometheus.GaugeValue, failed)
@@ -82,6 +87,10 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for key, n := range c.src.EventTotals() {
 		send(c.events, prometheus.CounterValue, n, key[0], key[1])
+	}
+	for key, total := range acts {
+		send(c.acts, prometheus.CounterValue, total.Acts, key.Pod.Namespace, key.Pod.Name, key.Rule, key.Outcome)
+		send(c.held, prometheus.CounterValue, total.Held, key.Pod.Namespace, key.Pod.Name, key.Rule, key.Outcome)
 	}
 	status := c.src.Brief()
 	for _, m := range status.Maps {

@@ -79,7 +79,7 @@ type Flow struct {
 // Event is one act of a process and what became of it.
 type Event struct {
 	Time           time.Time `json:"time"`
-	Type           string    `json:"type"` // exec fork exit escalation
+	Type           string    `json:"type"` // exec fork exit escalation capability
 	Class          string    `json:"class,omitempty"`
 	Outcome        string    `json:"outcome"` // denied killed observed audited
 	Pod            PodRef    `json:"pod"`
@@ -107,10 +107,12 @@ type Pod struct {
 // or within Section for a rule that has no direction.
 type RuleStatus struct {
 	Direction string `json:"direction,omitempty"` // ingress egress
-	Section   string `json:"section,omitempty"`   // escalation
+	Section   string `json:"section,omitempty"`   // escalation exec capabilities
 	Index     int    `json:"index"`
 	Outcome   string `json:"outcome"`
 	Note      string `json:"note,omitempty"` // what a path resolved to, or why not
+	// Reason is why Outcome is less than what the rule asks for.
+	Reason string `json:"reason,omitempty"`
 }
 
 // PolicyStatus says whether a policy is in force here.

@@ -3,6 +3,7 @@
 package compile
 
 import (
+	"fmt"
 	"net/netip"
 
 	"github.com/sluice-io/sluice/policy"
@@ -14,7 +15,8 @@ type assignment struct {
 	selected map[policy.PodKey][]policy.Ref
 	sources  map[policy.PodKey][]netip.Prefix
 	distinct []*ruleSet           // in the order of Input.Local
-	known    map[string]*selected // by policies and the numbers of their port names
+	known    map[string]*selected // by what the node gives, policies and the numbers of their port names
+	closed   map[policy.PodKey][]policy.Ref
 }
 
 // selected is what pods are under that the same policies select, and that have the
@@ -22,33 +24,39 @@ type assignment struct {
 type selected struct {
 	*ruleSet // nil: nothing asks for anything
 	refs     []policy.Ref
+	closed   []policy.Ref // that close the pods
 }
 
 // assign finds the policies that select each local pod. Pods that the same ones
 // select, and that have the same numbers for their port names, share a rule set.
 // A pod that the cluster does not hold has no labels.
-func assign(cluster snapshot, local []policy.PodKey, policies []*lowered, last map[string]*selected) assignment {
+func assign(cluster snapshot, in Input, policies []*lowered, last map[string]*selected) assignment {
 	out := assignment{
-		ruleSets: make(map[policy.PodKey]*ruleSet, len(local)),
-		selected: make(map[policy.PodKey][]policy.Ref, len(local)),
+		ruleSets: make(map[policy.PodKey]*ruleSet, len(in.Local)),
+		selected: make(map[policy.PodKey][]policy.Ref, len(in.Local)),
 		sources:  make(map[policy.PodKey][]netip.Prefix),
 		known:    make(map[string]*selected, len(last)),
+		closed:   make(map[policy.PodKey][]policy.Ref),
 	}
 	by := newSubjects(cluster, policies)
 	seen := make(map[sum]bool)
 	var policiesOf []*lowered
 	var id encoding
-	for _, key := range local {
+	gives := fmt.Append(nil, in.Gives)
+	for _, key := range in.Local {
 		pod := cluster.Pods[key]
 		pod.PodKey = key
 		policiesOf = by.selecting(policiesOf[:0], pod)
-		id = identify(id[:0], policiesOf, pod.Ports)
+		id = identify(append(id[:0], gives...), policiesOf, pod.Ports)
 		s, ok := out.known[string(id)]
 		if !ok {
 			if s, ok = last[string(id)]; !ok {
-				s = newSelected(policiesOf, pod.Ports)
+				s = newSelected(policiesOf, pod.Ports, in.Gives)
 			}
 			out.known[string(id)] = s
+		}
+		if len(s.closed) > 0 {
+			out.closed[key] = s.closed
 		}
 		if len(s.refs) > 0 {
 			out.selected[key] = s.refs
@@ -84,8 +92,8 @@ func identify(e encoding, policies []*lowered, ports []policy.ContainerPort) enc
 	return e
 }
 
-func newSelected(policies []*lowered, ports []policy.ContainerPort) *selected {
-	s := &selected{ruleSet: newRuleSet(policies, ports)}
+func newSelected(policies []*lowered, ports []policy.ContainerPort, gives Gives) *selected {
+	s := &selected{ruleSet: newRuleSet(policies, ports, gives), closed: closing(policies, gives)}
 	for _, p := range policies {
 		s.refs = append(s.refs, p.ref)
 	}

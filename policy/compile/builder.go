@@ -13,13 +13,15 @@ import (
 type tables struct {
 	ports     map[uint32]portSet
 	processes map[uint32][]pathGrant
+	permits   map[uint32][]permit
 	rules     map[policy.RuleRef]uint32
 	used      []*usedID
 }
 
 func newTables() tables {
 	return tables{
-		ports: make(map[uint32]portSet), processes: make(map[uint32][]pathGrant), rules: make(map[policy.RuleRef]uint32),
+		ports: make(map[uint32]portSet), processes: make(map[uint32][]pathGrant),
+		permits: make(map[uint32][]permit), rules: make(map[policy.RuleRef]uint32),
 	}
 }
 
@@ -44,7 +46,8 @@ type head struct {
 	id    uint32
 	set   RuleSet
 	lists [2][Layers]*list // nil: no rules
-	audit *head            // nil: none
+	acts  [sections][2]*list
+	audit *head // nil: none
 }
 
 // builder makes the heads and lists of rule sets. Port sets and process sets are
@@ -68,15 +71,23 @@ func (b builder) headOf(s *ruleSet) *head {
 			}
 		}
 	}
+	var acts [sections][2]*list
+	for kind := range s.acts {
+		for i, r := range s.acts[kind] {
+			if len(r.allow) > 0 {
+				acts[kind][i] = b.permitsOf(r.list, r.allow)
+			}
+		}
+	}
 	var audit *head
 	if s.audit != nil {
 		audit = b.headOf(s.audit)
 	}
-	if h := s.head; h != nil && h.lists == lists && h.audit == audit {
+	if h := s.head; h != nil && h.lists == lists && h.acts == acts && h.audit == audit {
 		h.keep(b.ids)
 		return h
 	}
-	s.head = &head{tables: newTables(), lists: lists, audit: audit}
+	s.head = &head{tables: newTables(), lists: lists, acts: acts, audit: audit}
 	b.out = &s.head.tables
 	s.head.id = b.id(s.sum)
 	s.head.set = b.ruleSet(s, s.head)
@@ -100,6 +111,10 @@ func (b builder) ruleSet(s *ruleSet, h *head) RuleSet {
 		}
 	}
 	out.Listen = b.listen(s.rules[policy.Ingress][WorkloadPolicies])
+	for i := range 2 {
+		out.Exec[i] = b.runtimeHead(s.acts[execs][i], h.acts[execs][i])
+		out.Capabilities[i] = b.runtimeHead(s.acts[capabilities][i], h.acts[capabilities][i])
+	}
 	return out
 }
 

@@ -36,6 +36,7 @@ const (
 	kindNamed
 	kindNumber
 	kindList
+	kindPermits
 )
 
 func encode(k kind) encoding { return encoding{byte(k)} }

@@ -6,6 +6,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 
@@ -70,7 +71,7 @@ func (c *Compiler) Compile(in Input) (*Image, error) {
 	if err := errors.Join(err, validateObjects(cluster, changed)); err != nil {
 		return nil, fmt.Errorf("compile: %w", err)
 	}
-	pods := assign(cluster, in.Local, policies, c.last.known)
+	pods := assign(cluster, in, policies, c.last.known)
 
 	c.image++
 	c.ids.begin()
@@ -112,52 +113,56 @@ func (c *Compiler) build(in Input, ruleSets []*ruleSet, pods assignment) *Image 
 		Edges:     make(map[Edge]PortSet),
 		Ports:     make(map[PortKey]Grant),
 		Processes: make(map[ProcessKey]uint32),
+		Permits:   make(map[Permit]uint32),
 		Prefixes:  c.addresses.prefixes,
 		Peers:     c.addresses.peers,
 		Formers:   c.addresses.formerClasses(),
 		Rules:     make(map[uint32]policy.RuleRef),
-		Paths:     make(map[string]uint32),
 		Selected:  pods.selected,
 		Sources:   pods.sources,
+		Closed:    pods.closed,
 	}
 	image.Services, image.NodePorts = services(in.Cluster)
 	b := builder{ids: c.ids, image: c.image, last: c.lists, lists: make(map[sum]*list)}
-	processes := make(map[uint32][]pathGrant)
+	all := newTables()
 	for _, s := range ruleSets {
-		image.addHead(b.headOf(s), processes)
+		image.addHead(b.headOf(s), all)
 	}
 	for _, l := range b.lists {
-		image.addList(l, processes)
+		image.addList(l, all)
 	}
 	c.lists = b.lists
-	image.programs(c.ids, in.Programs, processes)
+	image.name(newPrograms(c.ids, all, in.Programs), all)
 	for _, key := range in.Local {
 		image.Pods[key] = RuleSetOpen
 		if s := pods.ruleSets[key]; s != nil {
 			image.Pods[key] = c.ids.of(s.sum).id
 		}
+		if pods.closed[key] != nil {
+			image.Pods[key] = RuleSetClosed
+		}
 	}
 	return image
 }
 
-// addHead adds a rule set but for its lists. Process sets go to processes.
-func (im *Image) addHead(h *head, processes map[uint32][]pathGrant) {
+// addHead adds a rule set but for its lists. What names programs goes to all.
+func (im *Image) addHead(h *head, all tables) {
 	im.RuleSets[h.id] = h.set
-	im.addTables(&h.tables, processes)
+	im.addTables(&h.tables, all)
 	if h.audit != nil {
-		im.addHead(h.audit, processes)
+		im.addHead(h.audit, all)
 	}
 }
 
 // addList adds a list of rules.
-func (im *Image) addList(l *list, processes map[uint32][]pathGrant) {
+func (im *Image) addList(l *list, all tables) {
 	for _, e := range l.edges {
 		im.Edges[e.Edge] = e.PortSet
 	}
-	im.addTables(&l.tables, processes)
+	im.addTables(&l.tables, all)
 }
 
-func (im *Image) addTables(t *tables, processes map[uint32][]pathGrant) {
+func (im *Image) addTables(t *tables, all tables) {
 	for id, set := range t.ports {
 		for i, k := range set.keys {
 			im.Ports[PortKey{id, k.Protocol, k.Bits, k.Port}] = set.grants[i]
@@ -166,12 +171,8 @@ func (im *Image) addTables(t *tables, processes map[uint32][]pathGrant) {
 	for ref, id := range t.rules {
 		im.Rules[id] = ref
 	}
-	for id, paths := range t.processes {
-		processes[id] = paths
-		for _, g := range paths {
-			im.Paths[g.path] = g.program
-		}
-	}
+	maps.Copy(all.processes, t.processes)
+	maps.Copy(all.permits, t.permits)
 }
 
 // services are the addresses of Services and the ports that nodes have for them.

@@ -166,7 +166,7 @@ func TestSpecificEntriesIncludeWider(t *testing.T) {
 		{Ports: []policy.Port{{Protocol: policy.TCP, Number: 443}}},
 	}
 	in := shop(p)
-	in.Programs = [][]string{{"/bin/b", "/bin/a", "/bin/b"}, {"/bin/gone", "/bin/b"}, {"/bin/gone"}, nil}
+	in.Programs = []Program{{Paths: []string{"/bin/b", "/bin/a", "/bin/b"}}, {Paths: []string{"/bin/gone", "/bin/b"}}, {Paths: []string{"/bin/gone"}}, {}}
 	im := mustCompile(t, New(new(IDs)), in)
 
 	set := im.RuleSets[im.Pods[web]].AnyPeer[policy.Egress][WorkloadPolicies]
@@ -247,6 +247,12 @@ func TestCompileRefuses(t *testing.T) {
 	sources.AllowedSources = []netip.Prefix{netip.MustParsePrefix("10.0.0.1/8")}
 	path := workload("w", "web")
 	path.Rules[policy.Egress] = []policy.Rule{{Processes: []policy.Process{{}}}}
+	refused := func(change func(*policy.WorkloadPolicy)) Input {
+		p := acts("w", "web")
+		p.Exec = exec(policy.Kill, "/bin/a")
+		change(p)
+		return shop(p)
+	}
 	cnp := func(tier policy.Tier, priority int, rules ...policy.Rule) Input {
 		return shop(&policy.ClusterNetworkPolicy{Name: "c", Tier: tier, Priority: priority, Rules: [2][]policy.Rule{rules}})
 	}
@@ -284,6 +290,14 @@ func TestCompileRefuses(t *testing.T) {
 		{shop(wide), "ClusterWorkloadPolicy/-/w: peer of no namespace"},
 		{shop(sources), "prefix 10.0.0.1/8"},
 		{shop(path), "empty process path"},
+		{refused(func(p *policy.WorkloadPolicy) { p.Fallback = "" }), `fallback ""`},
+		{refused(func(p *policy.WorkloadPolicy) { p.Exec.Action = policy.Ignore }), `action "Ignore"`},
+		{refused(func(p *policy.WorkloadPolicy) { p.Exec.Allow[0].Path = "" }), "empty process path"},
+		{refused(func(p *policy.WorkloadPolicy) { p.Exec.Allow[0].SHA256 = "a" }), "1 bytes of sum"},
+		{refused(func(p *policy.WorkloadPolicy) { p.Exec.Allow[0].Parents = []policy.Process{{Path: "/a\x00"}} }), "process path"},
+		{refused(func(p *policy.WorkloadPolicy) {
+			p.Rules[policy.Egress] = []policy.Rule{{Processes: []policy.Process{{Path: "/bin/*"}}}}
+		}), `pattern "/bin/*"`},
 		{cidr, "Node/-/a: prefix 10.0.0.1/8"},
 		{unnumbered, `container port "http"`},
 		{rule(policy.Rule{Processes: []policy.Process{{}}}), "processes in a NetworkPolicy"},

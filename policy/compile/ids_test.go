@@ -16,7 +16,12 @@ import (
 )
 
 func inputOf(c policytest.Case) Input {
-	return Input{Cluster: c.Cluster, Local: c.Local, Programs: c.Programs}
+	in := Input{Cluster: c.Cluster, Local: c.Local, Gives: everything}
+	for _, paths := range c.Programs {
+		in.Programs = append(in.Programs, Program{Paths: paths})
+	}
+	in.Programs = append(in.Programs, summed(c.Cluster)...)
+	return in
 }
 
 func mustCompile(tb testing.TB, c *Compiler, in Input) *Image {

@@ -64,6 +64,16 @@ const ClassNone uint32 = 0
 //	if none of the two is active but Baseline is: as grant(Baseline) says
 //	nothing decided: allowed
 //
+// An act of a process of such a pod is judged so: what is 0 for an exec, 1 + n for the
+// use of capability n; P are the ids that the process's program has: of its file, else of
+// its path in Paths, and for patterns those of Folders; Q those of what ran before.
+//
+//	head := RuleSets[R].Exec[0], or Capabilities[0]
+//	head.Action is ActionIgnore, or Permits[head.List, what, p, q] is there for a p
+//	of P or 0 and a q of Q or 0: not touched, but judged likewise by [1], and told
+//	of as audited with [1].Rule if that does not allow it
+//	else: head.Action, by head.Rule
+//
 // An Edge's port set includes what AnyPeer grants, and a specific Ports entry
 // includes what the wider ones grant, so that the first hit is the answer.
 type Image struct {
@@ -80,12 +90,20 @@ type Image struct {
 	// Formers has the class of each of Input.Formers.
 	Formers map[FormerKey]uint32
 	Rules   map[uint32]policy.RuleRef
-	// Paths gives each process path that a rule names its program id.
+	// Paths gives each process path that a rule names, without a sum, its program id.
 	Paths map[string]uint32
-	// Programs gives each set of paths of Input.Programs its program id, in the
-	// same order; that of a set of one is its id in Paths. A path that no rule
-	// names any more is as if it were not in the set; an empty set has id 0.
+	// Programs gives each file of Input.Programs its program id, in the same order;
+	// that of a file of which rules name one path is its id in Paths. What no rule
+	// names any more does not count; a file that none names has id 0.
 	Programs []uint32
+	// Folders has the folders that patterns name, with their final slash.
+	Folders map[string]Folder
+	// Permits are the acts that lists allow, and the rule that does. What a list says of
+	// a pattern it says of the deeper ones too: of those only the deepest is asked.
+	Permits map[Permit]uint32
+	// Closed lists the policies that close a pod, for this node does not give what they
+	// ask for.
+	Closed map[policy.PodKey][]policy.Ref
 	// Selected lists, for each local pod, the policies that select it, sorted.
 	Selected map[policy.PodKey][]policy.Ref
 	// Sources are the CIDRs that each local pod may use as source besides its own
@@ -117,16 +135,43 @@ type RuleSet struct {
 	// that asks for it.
 	Privileges     Action
 	PrivilegesRule uint32
+	// Exec and Capabilities restrict acts: [0] as enforced, [1] by which what that does
+	// not touch is judged a second time, as if the Audit policies were enforced.
+	Exec, Capabilities [2]RuntimeHead
 }
 
-// Action on an escalation, in ascending strength.
+// RuntimeHead restricts one kind of acts; the zero RuntimeHead does not.
+type RuntimeHead struct {
+	List    uint32 // of permits, 0: none
+	Rule    uint32 // that asks for Action
+	Action  Action // on what List does not allow
+	Parents bool   // List has permits with a Parent
+}
+
+// Permit is an act that a list allows.
+type Permit struct {
+	List    uint32
+	What    uint32 // 0: exec; 1 + the number of a capability
+	Program uint32 // 0: every one
+	Parent  uint32 // 0: every one
+}
+
+// Folder is the ids of the patterns for what lies in a folder.
+type Folder struct {
+	Files uint32 // of the pattern for the files right in it, 0: none
+	Below uint32 // of the deepest one for what lies in it at any depth, 0: none
+}
+
+// Action on an act, in ascending strength.
 type Action uint8
 
 // The actions; the values are those of the kernel tables.
 const (
-	ActionIgnore Action = 0
-	ActionAudit  Action = 1
-	ActionKill   Action = 2
+	ActionIgnore  Action = 0
+	ActionAudit   Action = 1
+	ActionObserve Action = 2
+	ActionDeny    Action = 3
+	ActionKill    Action = 4
 )
 
 // Edge is one pair of a list of rules and a peer class that they name.
@@ -189,9 +234,16 @@ type NodePort struct {
 type Input struct {
 	Cluster *policy.Cluster
 	Local   []policy.PodKey // the pods that this node judges
-	// Programs are sets of process paths that turned out to be one file in some
-	// container (applets of a multi-call binary, hard links).
-	Programs [][]string
+	// Programs are the files that process paths led to in some container.
+	Programs []Program
 	// Formers are what pods were before their labels changed.
 	Formers map[FormerKey]Former
+	Gives   Gives
+}
+
+// Program is a file. It has several paths if it is a multi-call binary or has hard
+// links.
+type Program struct {
+	Paths  []string
+	SHA256 string // 32 bytes; "": not known
 }

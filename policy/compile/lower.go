@@ -30,6 +30,10 @@ type lowered struct {
 	names      []policy.Port // names of ports in ingress rules
 	kill       *policy.RuleRef
 	sources    []netip.Prefix
+
+	restrictions [sections]*restriction // nil: these acts are not restricted
+	files        []policy.Action        // of the rules on files
+	fallback     policy.Fallback
 }
 
 // rule is a rule, or the part of it that one port name stands for, in canonical
@@ -112,7 +116,10 @@ func (l *lowerer) workloadPolicy(p *policy.WorkloadPolicy) *lowered {
 	out := &lowered{
 		layer: WorkloadPolicies, namespaces: p.Namespaces, pods: p.Pods, active: p.Isolates,
 		audit: p.Mode == policy.Audit, errno: p.DenyResponse == policy.Errno,
-		kill: killsOnPrivileges(p),
+		kill: killsOnPrivileges(p), restrictions: restrictions(p), fallback: p.Fallback,
+	}
+	for _, r := range p.Files {
+		out.files = append(out.files, r.Action)
 	}
 	if p.Namespaces != nil && p.Mode == policy.Enforce {
 		out.sources = p.AllowedSources

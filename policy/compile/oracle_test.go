@@ -27,7 +27,7 @@ func TestOracle(t *testing.T) {
 	flows, verdicts := 0, map[policy.Verdict]int{}
 	for round := range uint64(50) {
 		r := rand.New(rand.NewPCG(seed, round))
-		o := newOracle(policytest.Random(r, randomSize(r)))
+		o := newOracle(policytest.Random(r, randomSize(r)), []Gives{everything, everything, withoutLSM}[round%3])
 		for edit := range 6 {
 			if err := o.step(r, 120, func(v policy.Verdict) {
 				v.Rule = policy.RuleRef{}
@@ -53,7 +53,7 @@ func FuzzOracle(f *testing.F) {
 	f.Add([]byte("from namespaces to ports, and back"))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		r := rand.New(&byteSource{data: data, rest: rand.NewPCG(1, 2)})
-		o := newOracle(policytest.Random(r, randomSize(r)))
+		o := newOracle(policytest.Random(r, randomSize(r)), []Gives{everything, withoutLSM}[r.IntN(2)])
 		for range 3 {
 			if err := o.step(r, 20, func(policy.Verdict) {}); err != nil {
 				t.Fatal(err)
@@ -111,29 +111,43 @@ type oracle struct {
 	c        policytest.Case
 	last     policytest.Case // compiled before c
 	image    *Image          // of last; nil at first
+	gives    Gives
+	in       Input // of the Image at hand
+	before   Input // of image
 }
 
-func newOracle(c policytest.Case) *oracle {
+func newOracle(c policytest.Case, gives Gives) *oracle {
 	ids := new(IDs)
-	return &oracle{compiler: New(ids), ids: ids, c: c}
+	return &oracle{compiler: New(ids), ids: ids, c: c, gives: gives}
+}
+
+// input is what a case asks of the node, which still knows the sums that the last one
+// asked for.
+func (o *oracle) input(c policytest.Case) Input {
+	in := inputOf(c)
+	if o.last.Cluster != nil {
+		in.Programs = append(in.Programs, summed(o.last.Cluster)...)
+	}
+	in.Gives = o.gives
+	return in
 }
 
 // step compiles the cluster and compares what the Image says, by the pods' rule
 // sets and by those that retire, with eval.
 func (o *oracle) step(r *rand.Rand, flows int, seen func(policy.Verdict)) error {
-	in := Input{Cluster: o.c.Cluster, Local: o.c.Local, Programs: o.c.Programs}
+	o.in = o.input(o.c)
 	if r.IntN(4) == 0 {
 		if err := o.restart(); err != nil {
 			return err
 		}
 	}
 	if r.IntN(4) == 0 { // an Image that is never put in force
-		if _, err := o.compiler.Compile(inputOf(o.c.Edit(r))); err != nil {
+		if _, err := o.compiler.Compile(o.input(o.c.Edit(r))); err != nil {
 			return err
 		}
 		o.compiler.Skip()
 	}
-	image, err := o.compiler.Compile(in)
+	image, err := o.compiler.Compile(o.in)
 	if err != nil {
 		return err
 	}
@@ -143,6 +157,12 @@ func (o *oracle) step(r *rand.Rand, flows int, seen func(policy.Verdict)) error 
 	halfway := mix(r, o.image, image)
 	for range flows {
 		f := o.c.Flow(r)
+		if closed, err := o.askClosed(image, f.Pod); closed || err != nil {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		q := question{image.Pods[f.Pod], f, image.Paths[f.Process], o.c.Cluster.Pods[f.Pod].IPs}
 		want := eval.Judge(o.c.Cluster, f)
 		seen(want)
@@ -155,11 +175,14 @@ func (o *oracle) step(r *rand.Rand, flows int, seen func(policy.Verdict)) error 
 		if err := o.askRetiring(image, halfway, q); err != nil {
 			return err
 		}
+		if err := o.askActs(r, image, halfway, f.Pod); err != nil {
+			return err
+		}
 	}
 	if err := o.askPrivileges(image); err != nil {
 		return err
 	}
-	o.last, o.image = o.c, image
+	o.last, o.image, o.before = o.c, image, o.in
 	return nil
 }
 
@@ -178,7 +201,7 @@ func (o *oracle) restart() error {
 	if o.last.Cluster == nil {
 		return nil
 	}
-	image, err := o.compiler.Compile(inputOf(o.last))
+	image, err := o.compiler.Compile(o.before)
 	if err != nil {
 		return err
 	}
@@ -217,9 +240,23 @@ func withAlias(c *policy.Cluster, paths []string, alias string) *policy.Cluster 
 				}
 			}
 		}
+		aliasActs(&copied, paths, policy.Process{Path: alias})
 		out.WorkloadPolicies = append(out.WorkloadPolicies, &copied)
 	}
 	return &out
+}
+
+// askClosed says whether a pod is closed for want of what its policies ask for.
+func (o *oracle) askClosed(image *Image, pod policy.PodKey) (bool, error) {
+	var want []policy.Ref
+	if o.gives == withoutLSM {
+		want = eval.ClosedBy(o.c.Cluster, pod)
+	}
+	got := image.Closed[pod]
+	if diff := cmp.Diff(want, got); diff != "" || (image.Pods[pod] == RuleSetClosed) != (len(got) > 0) {
+		return false, fmt.Errorf("%s has rule set %d; closed by: -eval +image:\n%s", pod, image.Pods[pod], diff)
+	}
+	return len(got) > 0, nil
 }
 
 // askRetiring asks a flow of a pod that still has the rule set of the Image
@@ -227,7 +264,7 @@ func withAlias(c *policy.Cluster, paths []string, alias string) *policy.Cluster 
 // change of addresses, by the old policies and either. Pods that changed
 // themselves are left out, as eval cannot be asked about them.
 func (o *oracle) askRetiring(image, halfway *Image, q question) error {
-	if o.image == nil || !sameSubject(o.last.Cluster, o.c.Cluster, q.Pod) {
+	if o.image == nil || o.image.Closed[q.Pod] != nil || !sameSubject(o.last.Cluster, o.c.Cluster, q.Pod) {
 		return nil
 	}
 	q.ruleSet = o.image.Pods[q.Pod]
@@ -269,7 +306,8 @@ func mix(r *rand.Rand, a, b *Image) *Image {
 	}
 	return &Image{
 		RuleSets: both(a.RuleSets, b.RuleSets), Edges: both(a.Edges, b.Edges), Ports: both(a.Ports, b.Ports),
-		Processes: both(a.Processes, b.Processes), Rules: both(a.Rules, b.Rules),
+		Processes: both(a.Processes, b.Processes), Permits: both(a.Permits, b.Permits), Rules: both(a.Rules, b.Rules),
+		Paths: both(a.Paths, b.Paths), Folders: either(r, a.Folders, b.Folders),
 		Peers: either(r, a.Peers, b.Peers), Prefixes: either(r, a.Prefixes, b.Prefixes),
 	}
 }
@@ -300,6 +338,9 @@ func either[K comparable, V any](r *rand.Rand, a, b map[K]V) map[K]V {
 
 func (o *oracle) askPrivileges(image *Image) error {
 	for _, pod := range o.c.Local {
+		if image.Closed[pod] != nil {
+			continue
+		}
 		set := image.RuleSets[image.Pods[pod]]
 		want := eval.Privileges(o.c.Cluster, pod)
 		got := eval.Response{Action: policy.Ignore, Rule: image.Rules[set.PrivilegesRule]}
@@ -314,15 +355,15 @@ func (o *oracle) askPrivileges(image *Image) error {
 }
 
 // sameMeaning says whether what two successive Images both hold under an id is
-// the same: the datapath adds and removes, it never overwrites but in Pods, Peers
-// and Prefixes.
+// the same: the datapath adds and removes, it never overwrites but in Pods, Peers,
+// Prefixes and Folders.
 func sameMeaning(a, b *Image) error {
 	if a == nil {
 		return nil
 	}
 	for _, diff := range []string{
 		common(a.RuleSets, b.RuleSets), common(a.Edges, b.Edges), common(a.Ports, b.Ports),
-		common(a.Processes, b.Processes), common(a.Rules, b.Rules), common(a.Paths, b.Paths),
+		common(a.Processes, b.Processes), common(a.Permits, b.Permits), common(a.Rules, b.Rules), common(a.Paths, b.Paths),
 	} {
 		if diff != "" {
 			return fmt.Errorf("changed under its id: %s", diff)

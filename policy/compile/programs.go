@@ -5,6 +5,7 @@ package compile
 import (
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/sluice-io/sluice/policy"
 )
@@ -25,7 +26,7 @@ func (b builder) processSet(paths []pathGrant) uint32 {
 	slices.SortFunc(paths, func(x, y pathGrant) int { return cmp.Compare(x.path, y.path) })
 	e := encode(kindProcesses)
 	for i, g := range paths {
-		paths[i].program, paths[i].rule = b.id(programSum([]string{g.path})), b.rule(g.ref)
+		paths[i].program, paths[i].rule = b.program(selector{path: g.path}), b.rule(g.ref)
 		e = e.string(g.path).number(int(paths[i].rule))
 	}
 	id := b.id(e.sum())
@@ -33,49 +34,139 @@ func (b builder) processSet(paths []pathGrant) uint32 {
 	return id
 }
 
-// programSum is the content of a program: its paths.
-func programSum(paths []string) sum { return encode(kindProgram).strings(paths).sum() }
+// programSum is the content of a program: the keys of its selectors.
+func programSum(keys []string) sum { return encode(kindProgram).strings(keys).sum() }
 
-// programs names the sets of paths that are one file and completes the process
-// sets: one of them allows such a file by the first of the rules that name one of
-// its paths.
-func (im *Image) programs(ids *IDs, sets [][]string, processes map[uint32][]pathGrant) {
-	type program struct {
-		id    uint32
-		paths []string
-	}
-	var shared []program
-	for _, set := range sets {
-		paths := slices.DeleteFunc(sortedSet(set, cmp.Compare), func(path string) bool {
-			_, named := im.Paths[path]
-			return !named
-		})
-		var id uint32
-		if len(paths) > 0 {
-			id = ids.of(programSum(paths)).id
-		}
-		if len(paths) > 1 {
-			shared = append(shared, program{id, paths})
-		}
-		im.Programs = append(im.Programs, id)
-	}
-	for id, grants := range processes {
+// programs are the ids of everything that rules name.
+type programs struct {
+	named  map[selector]uint32 // by what a rule says
+	files  []uint32            // of Input.Programs
+	shared []shared
+	also   map[selector][]uint32 // further ids that stand for a selector
+}
+
+// shared is a file that several selectors name.
+type shared struct {
+	id        uint32
+	selectors []selector
+}
+
+// newPrograms names the files and finds what else stands for a selector: files that
+// others name too, and the patterns for deeper folders.
+func newPrograms(ids *IDs, all tables, files []Program) programs {
+	p := programs{named: make(map[selector]uint32), also: make(map[selector][]uint32)}
+	for _, grants := range all.processes {
 		for _, g := range grants {
-			im.Processes[ProcessKey{id, g.program}] = g.rule
+			p.named[selector{path: g.path}] = g.program
 		}
-		for _, p := range shared {
-			if rule := firstFor(grants, p.paths); rule != 0 {
-				im.Processes[ProcessKey{id, p.id}] = rule
+	}
+	for _, list := range all.permits {
+		for _, x := range list {
+			for i, s := range []selector{x.program, x.parent} {
+				if s != (selector{}) {
+					p.named[s] = x.ids[i]
+				}
 			}
+		}
+	}
+	known := make(map[uint32]bool)
+	for _, f := range files {
+		p.files = append(p.files, p.file(ids, f, known))
+	}
+	for s, id := range p.named {
+		folder, deep := s.pattern()
+		for at := range foldersAround(folder) {
+			if around := (selector{path: at + "**"}); deep && around != s && p.named[around] != 0 {
+				p.also[around] = append(p.also[around], id)
+			}
+		}
+	}
+	return p
+}
+
+// file is the id of a file; known are those of shared.
+func (p *programs) file(ids *IDs, f Program, known map[uint32]bool) uint32 {
+	var keys []string
+	var by []selector
+	for _, path := range sortedSet(f.Paths, cmp.Compare) {
+		for _, s := range []selector{{path: path}, {path, f.SHA256}} {
+			if p.named[s] != 0 && !slices.Contains(by, s) {
+				keys, by = append(keys, s.key()), append(by, s)
+			}
+		}
+	}
+	if len(by) == 0 {
+		return 0
+	}
+	id := ids.of(programSum(keys)).id
+	if len(by) > 1 && !known[id] {
+		known[id] = true
+		p.shared = append(p.shared, shared{id, by})
+		for _, s := range by {
+			p.also[s] = append(p.also[s], id)
+		}
+	}
+	return id
+}
+
+// standFor is the ids of the programs that a selector names, 0 for the zero one.
+func (p *programs) standFor(s selector) []uint32 {
+	return append([]uint32{p.named[s]}, p.also[s]...)
+}
+
+// foldersAround is a folder and those that it lies in, from the deepest; each ends with a
+// slash.
+func foldersAround(folder string) func(yield func(string) bool) {
+	return func(yield func(string) bool) {
+		for folder != "" && yield(folder) {
+			folder = folder[:strings.LastIndexByte(folder[:len(folder)-1], '/')+1]
 		}
 	}
 }
 
-// firstFor is the first rule that names one of paths, 0 for none.
-func firstFor(grants []pathGrant, paths []string) uint32 {
+// name fills in what names programs: a process set allows a file that several paths
+// lead to by the first of the rules that name one of them.
+func (im *Image) name(p programs, all tables) {
+	im.Programs = p.files
+	im.Paths, im.Folders = make(map[string]uint32), make(map[string]Folder)
+	for s, id := range p.named {
+		if folder, _ := s.pattern(); folder != "" {
+			im.Folders[folder] = p.folder(folder)
+		} else if s.sum == "" {
+			im.Paths[s.path] = id
+		}
+	}
+	for id, grants := range all.processes {
+		for _, g := range grants {
+			im.Processes[ProcessKey{id, g.program}] = g.rule
+		}
+		for _, f := range p.shared {
+			if rule := firstFor(grants, f.selectors); rule != 0 {
+				im.Processes[ProcessKey{id, f.id}] = rule
+			}
+		}
+	}
+	for id, list := range all.permits {
+		im.permits(id, list, p)
+	}
+}
+
+// folder is the patterns that are asked of what lies in a folder.
+func (p *programs) folder(folder string) Folder {
+	out := Folder{Files: p.named[selector{path: folder + "*"}]}
+	for at := range foldersAround(folder) {
+		if out.Below = p.named[selector{path: at + "**"}]; out.Below != 0 {
+			break
+		}
+	}
+	return out
+}
+
+// firstFor is the first rule that names a path of the selectors, 0 for none.
+func firstFor(grants []pathGrant, selectors []selector) uint32 {
 	var first pathGrant
 	for _, g := range grants {
-		if slices.Contains(paths, g.path) && (first.rule == 0 || compareRefs(g.ref, first.ref) < 0) {
+		if slices.Contains(selectors, selector{path: g.path}) && (first.rule == 0 || compareRefs(g.ref, first.ref) < 0) {
 			first = g
 		}
 	}

@@ -27,12 +27,14 @@ type ruleSet struct {
 	action     Action
 	actionRule policy.RuleRef // zero for ActionIgnore
 
+	acts [sections][2]restricted // as enforced, and as judged a second time
+
 	head *head // made last
 }
 
-// newRuleSet combines the policies that select a pod, sorted by ref. It returns
-// nil if together they ask for nothing.
-func newRuleSet(policies []*lowered, ports []policy.ContainerPort) *ruleSet {
+// newRuleSet combines the policies that select a pod, sorted by ref, on a node that
+// gives so much. It returns nil if together they ask for nothing.
+func newRuleSet(policies []*lowered, ports []policy.ContainerPort, gives Gives) *ruleSet {
 	s, twin := &ruleSet{}, &ruleSet{}
 	// Priorities come before names; policies of unordered layers have none.
 	policies = slices.Clone(policies)
@@ -49,11 +51,12 @@ func newRuleSet(policies []*lowered, ports []policy.ContainerPort) *ruleSet {
 		s.sources = append(s.sources, p.sources...)
 	}
 	s.sources = sortedSet(s.sources, netip.Prefix.Compare)
+	s.restrictActs(policies, gives)
 	if auditIsolates {
 		twin.finish()
 		s.audit = twin
 	}
-	if s.active == [2][Layers]bool{} && s.audit == nil && s.action == ActionIgnore && len(s.sources) == 0 {
+	if s.active == [2][Layers]bool{} && s.audit == nil && s.action == ActionIgnore && len(s.sources) == 0 && !s.restrictsActs() {
 		return nil
 	}
 	s.finish()
@@ -133,7 +136,13 @@ func (s *ruleSet) encode() encoding {
 	for _, p := range s.sources {
 		e = e.prefix(p)
 	}
-	e = append(e, byte(s.action)).ref(s.actionRule).flag(s.audit != nil)
+	e = append(e, byte(s.action)).ref(s.actionRule)
+	for _, judgements := range s.acts {
+		for _, r := range judgements {
+			e = append(append(e, byte(r.action)).ref(r.rule), r.list[:]...)
+		}
+	}
+	e = e.flag(s.audit != nil)
 	if s.audit != nil {
 		e = append(e, s.audit.sum[:]...)
 	}

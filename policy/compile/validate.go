@@ -3,10 +3,12 @@
 package compile
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/sluice-io/sluice/policy"
 )
@@ -14,8 +16,9 @@ import (
 // The functions here refuse what package policy's types rule out in words only:
 // two policies of one name; unmasked, mapped or zoned addresses; an exception that
 // is not strictly inside its CIDR; a peer of none or several of its groups; ports
-// that are no number, range or name; an empty path; what another kind of policy
-// has; a word that is not of its enumeration. To guess at these would be to
+// that are no number, range or name; an empty path, a pattern with a sum or in a rule
+// of the network; what another kind of policy has; a word that is not of its
+// enumeration. To guess at these would be to
 // enforce something that nobody wrote.
 
 func validateNetworkPolicy(p *policy.NetworkPolicy) error {
@@ -44,6 +47,7 @@ func validateWorkloadPolicy(p *policy.WorkloadPolicy) error {
 	for _, s := range p.AllowedSources {
 		errs = append(errs, validatePrefix(s))
 	}
+	errs = append(errs, validateActs(p))
 	return errors.Join(append(errs, eachRule(p.Rules, func(r policy.Rule) error {
 		return validateAllow(r, p.Namespaces != nil)
 	}))...)
@@ -98,10 +102,58 @@ func validateRule(r policy.Rule, wide bool) error {
 			return err
 		}
 	}
+	if err := validatePrograms(r.Processes); err != nil {
+		return err
+	}
 	for _, p := range r.Processes {
-		if p.Path == "" {
-			return errors.New("empty process path")
+		if folder, _ := (selector{path: p.Path}).pattern(); folder != "" {
+			return fmt.Errorf("pattern %q in a rule of the network", p.Path)
 		}
+	}
+	return nil
+}
+
+// validateActs validates the restrictions of acts.
+func validateActs(p *policy.WorkloadPolicy) error {
+	for _, by := range restrictions(p) {
+		if by != nil && !slices.Contains([]policy.Action{policy.Kill, policy.Prevent, policy.Report}, by.action) {
+			return fmt.Errorf("unknown action %q", by.action)
+		}
+		if by != nil && !slices.Contains([]policy.Fallback{policy.Observe, policy.FallbackKill, policy.Close}, p.Fallback) {
+			return fmt.Errorf("unknown fallback %q", p.Fallback)
+		}
+	}
+	var errs []error
+	if p.Exec != nil {
+		for _, x := range p.Exec.Allow {
+			errs = append(errs, validateProgram(selector{x.Path, x.SHA256}), validatePrograms(x.Parents))
+		}
+	}
+	if p.Capabilities != nil {
+		for _, x := range p.Capabilities.Allow {
+			errs = append(errs, validatePrograms(x.Processes))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func validatePrograms(list []policy.Process) error {
+	var errs []error
+	for _, p := range list {
+		errs = append(errs, validateProgram(selector{path: p.Path}))
+	}
+	return errors.Join(errs...)
+}
+
+func validateProgram(s selector) error {
+	folder, _ := s.pattern()
+	switch {
+	case s.path == "":
+		return errors.New("empty process path")
+	case strings.Contains(s.path, "\x00"):
+		return fmt.Errorf("process path %q", s.path)
+	case s.sum != "" && (folder != "" || len(s.sum) != sha256.Size):
+		return fmt.Errorf("%d bytes of sum for %q", len(s.sum), s.path)
 	}
 	return nil
 }
