@@ -193,7 +193,7 @@ func compareAll(t *testing.T, k *kernel, seed uint64) {
 		c := policytest.Random(r, policytest.Small)
 		compiler := compile.New(new(compile.IDs))
 		for edit := range edits {
-			img, err := compiler.Compile(compile.Input{Cluster: c.Cluster, Local: c.Local, Programs: c.Programs})
+			img, err := compiler.Compile(inputOf(&c))
 			must(t, err)
 			k.install(t, &c, img)
 			for range flowsPerEdit {
@@ -218,6 +218,18 @@ func compareAll(t *testing.T, k *kernel, seed uint64) {
 	for v, n := range verdicts {
 		t.Logf("%6d %+v", n, v)
 	}
+}
+
+// inputOf is a case on a node that gives everything: a pod that is closed instead is
+// not judged.
+func inputOf(c *policytest.Case) compile.Input {
+	in := compile.Input{Cluster: c.Cluster, Local: c.Local, Gives: compile.Gives{
+		DenyExec: true, KillExec: true, DenyCapability: true, KillCapability: true, DenyFile: true, KillFile: true,
+	}}
+	for _, paths := range c.Programs {
+		in.Programs = append(in.Programs, compile.Program{Paths: paths})
+	}
+	return in
 }
 
 // judged leaves out what is never judged, and pods that share an address: the

@@ -157,3 +157,24 @@ func dropThreads(args []string) error {
 	}
 	return touch(args[1:])
 }
+
+// chown gives a new file to uid 1, once or N times, which needs CAP_CHOWN, and then
+// makes another.
+func chown(args []string) error {
+	if err := touch(args); err != nil {
+		return err
+	}
+	times := 1
+	if len(args) > 1 {
+		var err error
+		if times, err = strconv.Atoi(args[1]); err != nil {
+			return err
+		}
+	}
+	for range times {
+		if err := os.Chown(args[0], 1, 1); err != nil {
+			return err
+		}
+	}
+	return touch([]string{args[0] + ".after"})
+}

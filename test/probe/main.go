@@ -44,6 +44,7 @@ func actions() map[string]action {
 		"ping":               {"ADDR [--timeout D]", 1, ping},
 		"stream":             {"tcp|udp ADDR:PORT [--wait D]", 2, stream},
 		"touch":              {"FILE", 1, touch},
+		"chown":              {"FILE [N]", 1, chown},
 		"sleep":              {"D", 1, sleep},
 		"exec":               {"PATH [ARG…]", 1, execute},
 		"thread-exec":        {"PATH [ARG…]", 1, threadExec},

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package oracle
+
+import (
+	"math/rand/v2"
+	"strings"
+	"testing"
+
+	"github.com/cilium/ebpf"
+
+	"github.com/sluice-io/sluice/agent/datapath"
+	"github.com/sluice-io/sluice/bpf/state"
+	"github.com/sluice-io/sluice/policy"
+	"github.com/sluice-io/sluice/policy/compile"
+	"github.com/sluice-io/sluice/policy/eval"
+	"github.com/sluice-io/sluice/policy/policytest"
+)
+
+const (
+	actsPerEdit = 60
+	unresolved  = 1 // a container that no agent has looked into
+	resolved    = 2
+)
+
+// PROC_IMAGE and PROC_CUT of bpf/include/types.h.
+const (
+	procImage = 2
+	procCut   = 4
+)
+
+// act is an exec or, if exec is nil, the use of a capability.
+type act struct {
+	pod  policy.PodKey
+	exec *policy.ExecAct
+	use  *policy.CapabilityAct
+}
+
+func randomAct(r *rand.Rand, c *policytest.Case) act {
+	a := act{pod: c.Local[r.IntN(len(c.Local))]}
+	if r.IntN(2) == 0 {
+		exec := policytest.Exec(r)
+		a.exec = &exec
+		return a
+	}
+	use := policytest.Capability(r)
+	use.Unaudited = false // what becomes of Kill then is not the tables' to say
+	a.use = &use
+	return a
+}
+
+// files are the programs of some acts as the agent finds them in a container.
+type files map[policy.Program]int
+
+func (f files) add(p policy.Program) {
+	p.Image = false
+	if _, ok := f[p]; !ok && p.Path != "" {
+		f[p] = len(f)
+	}
+}
+
+func (f files) list() []compile.Program {
+	list := make([]compile.Program, len(f))
+	for p, i := range f {
+		list[i] = compile.Program{Paths: []string{p.Path}, SHA256: p.SHA256}
+	}
+	return list
+}
+
+// record is a process that runs a program: in a container that is resolved if its sum
+// matters, else in either kind.
+func (f files) record(r *rand.Rand, p policy.Program) (out state.RawProc) {
+	if p.Image {
+		out.Flags = procImage
+	}
+	if len(p.Path) >= state.PathLen {
+		out.Flags |= procCut
+	}
+	copy(out.Path.Path[:state.PathLen-1], p.Path)
+	out.Folder = uint32(8 * (strings.LastIndexByte(p.Path, '/') + 1))
+	out.Program.Container = unresolved
+	if p.Path != "" && (p.SHA256 != "" || r.IntN(2) == 0) {
+		p.Image = false
+		out.Program.Container, out.Program.Ino = resolved, uint64(1+f[p])
+	}
+	return out
+}
+
+// TestActs compares what the tables say of acts with policy/eval. It is replayed by
+// SLUICE_SEED.
+func TestActs(t *testing.T) {
+	seed := seedOf(t)
+	t.Logf("seed %d (replay with SLUICE_SEED=%d)", seed, seed)
+	k := newKernel(t, datapath.Config{})
+	spec, err := loadAct()
+	must(t, err)
+	coll, err := k.dp.State().Load(spec)
+	must(t, err)
+	t.Cleanup(coll.Close)
+	rounds := rounds
+	if testing.Short() {
+		rounds /= 10
+	}
+	responses := map[eval.Response]int{}
+	for round := range rounds {
+		r := rand.New(rand.NewPCG(seed, uint64(round)))
+		c := policytest.Random(r, policytest.Small)
+		compiler := compile.New(new(compile.IDs))
+		for edit := range edits {
+			acts, found := make([]act, actsPerEdit), make(files)
+			for i := range acts {
+				acts[i] = randomAct(r, &c)
+				if a := acts[i].exec; a != nil {
+					found.add(a.Program)
+					found.add(a.Parent)
+				} else {
+					found.add(acts[i].use.Program)
+				}
+			}
+			in := inputOf(&c)
+			in.Programs = found.list()
+			img, err := compiler.Compile(in)
+			must(t, err)
+			k.installActs(t, &c, img)
+			for _, a := range acts {
+				want := answer(c.Cluster, a)
+				if got := k.act(t, r, coll, img, found, a); got != want {
+					t.Fatalf("seed %d round %d edit %d: %+v %+v of %v\n got %+v\nwant %+v", seed, round, edit, a.exec, a.use, a.pod, got, want)
+				}
+				want.Rule = policy.RuleRef{}
+				responses[want]++
+			}
+			c = c.Edit(r)
+		}
+		k.clear(t)
+	}
+	for answer, n := range responses {
+		t.Logf("%6d %+v", n, answer)
+	}
+	for _, action := range []policy.Action{policy.Kill, policy.Prevent, policy.Report, policy.Ignore} {
+		if responses[eval.Response{Action: action}] < rounds {
+			t.Errorf("%s came up %d times only", action, responses[eval.Response{Action: action}])
+		}
+	}
+}
+
+// answer is eval's, with no more of an audit than the kernel tells.
+func answer(c *policy.Cluster, a act) eval.Response {
+	var out eval.Response
+	if a.exec != nil {
+		out = eval.Exec(c, a.pod, *a.exec)
+	} else {
+		out = eval.Capability(c, a.pod, *a.use)
+	}
+	if out.Audit {
+		out.Action, out.Audit = policy.Report, false
+	}
+	return out
+}
+
+// installActs is install, with the files that programs are.
+func (k *kernel) installActs(t *testing.T, c *policytest.Case, img *compile.Image) {
+	t.Helper()
+	k.install(t, c, img)
+	want := datapath.Desired{Image: img, Rules: make(map[uint32]state.RawAssignment), Files: make(map[datapath.File]uint32), Containers: []uint64{resolved}}
+	for key, p := range k.pods {
+		want.Rules[p.Slot] = state.RawAssignment{Pod: p.ID, Ruleset: img.Pods[key]}
+	}
+	for i, id := range img.Programs {
+		if id != 0 {
+			want.Files[datapath.File{Container: resolved, Ino: uint64(1 + i)}] = id
+		}
+	}
+	must(t, k.dp.Apply(want))
+}
+
+// act puts an act to the tables.
+func (k *kernel) act(t *testing.T, r *rand.Rand, coll *ebpf.Collection, img *compile.Image, found files, a act) eval.Response {
+	t.Helper()
+	p := k.pods[a.pod]
+	q := actActQuery{Slot: p.Slot, Pod: p.ID}
+	var who, parent state.RawProc
+	if a.exec != nil {
+		who, parent = found.record(r, a.exec.Program), found.record(r, a.exec.Parent)
+	} else {
+		who, q.What = found.record(r, a.use.Program), 1+uint32(a.use.Capability)
+	}
+	must(t, coll.Maps["act_records"].Put(uint32(0), who))
+	must(t, coll.Maps["act_records"].Put(uint32(1), parent))
+	must(t, coll.Maps["act_queries"].Put(uint32(0), q))
+	if _, err := coll.Programs["ask_act"].Run(&ebpf.RunOptions{Data: make([]byte, 14)}); err != nil {
+		t.Fatalf("run act: %v", err)
+	}
+	must(t, coll.Maps["act_queries"].Lookup(uint32(0), &q))
+	return eval.Response{Action: actions[q.By.Action], Rule: img.Rules[q.By.Rule]}
+}
+
+var actions = map[uint32]policy.Action{
+	state.ActionIgnore: policy.Ignore, state.ActionAudit: policy.Report, state.ActionDeny: policy.Prevent, state.ActionKill: policy.Kill,
+}
