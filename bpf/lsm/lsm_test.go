@@ -52,6 +52,7 @@ func TestScript(t *testing.T) {
 			if err := os.WriteFile(script, []byte("#!/bin/sh\n: > "+r.Effect()+"\n"), 0o755); err != nil {
 				t.Fatal(err)
 			}
+			r.Settle(script)
 			r.Want("a script whose interpreter is allowed", r.Runs(script), false)
 			r.Permit(state.RawPermit{List: bpftest.List, Program: r.Path(8, script)})
 			r.Want("the script, allowed", r.Runs(script), true)

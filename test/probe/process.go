@@ -64,7 +64,7 @@ func fdExec(args []string) error {
 // argv0 executes a program under another name.
 func argv0(args []string) error {
 	argv := append([]string{args[0]}, args[2:]...)
-	return fmt.Errorf("exec %s: %v", args[1], unix.Exec(args[1], argv, os.Environ()))
+	return fmt.Errorf("exec %s: %w", args[1], unix.Exec(args[1], argv, os.Environ()))
 }
 
 // comm does something else under another thread name.
