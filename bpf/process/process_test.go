@@ -4,6 +4,7 @@ package process
 
 import (
 	"bytes"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -68,15 +69,23 @@ func record(t *testing.T, s *state.State, pid int) (r state.RawProc, ok bool) {
 }
 
 // complete waits for the record of a process that has just been started: Start
-// returns while the kernel is still in the midst of the exec.
+// returns while the kernel is still in the midst of the exec, which is over when the
+// new program has gone to sleep.
 func complete(t *testing.T, s *state.State, pid int) (r state.RawProc) {
 	t.Helper()
-	until(t, "the process has a record", func() bool {
+	until(t, "the process has a record, and sleeps", func() bool {
 		var ok bool
 		r, ok = record(t, s, pid)
-		return ok && r.Flags != 0
+		return ok && r.Flags != 0 && asleep(pid)
 	})
+	r, _ = record(t, s, pid)
 	return r
+}
+
+// asleep reads the state behind the name, which is in parentheses (proc_pid_stat(5)).
+func asleep(pid int) bool {
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	return err == nil && bytes.HasPrefix(stat[bytes.LastIndexByte(stat, ')')+1:], []byte(" S"))
 }
 
 func pathOf(r state.RawProc) string {
