@@ -14,6 +14,7 @@ import (
 // Tally is how often a rule of a pod came to an outcome. Pods and rules are ids.
 type Tally struct {
 	Pod, Rule uint32
+	Type      string // of the acts, as of their events
 	Outcome   string
 	Acts      uint64
 	Held      uint64 // of these, told by no event: there were too many
@@ -26,7 +27,7 @@ func (d *Datapath) Tallies() ([]Tally, error) {
 	var out []Tally
 	it := d.state.Tallies.Iterate()
 	for it.Next(&k, &each) {
-		t := Tally{Pod: k.Pod, Rule: k.Rule, Outcome: state.Outcome(k.Outcome)}
+		t := Tally{Pod: k.Pod, Rule: k.Rule, Type: state.Act(uint32(k.Kind)), Outcome: state.Outcome(uint32(k.Outcome))}
 		for _, cpu := range each {
 			t.Acts += cpu.Acts
 			t.Held += cpu.Held

@@ -18,7 +18,7 @@ import (
 func (e *Engine) Act(ev state.RawActEvent) {
 	name := e.view.pod(ev.Pod)
 	out := rpc.Event{
-		Time: e.wall.at(ev.Time), Type: "exec", Outcome: state.Outcome(ev.Outcome),
+		Time: e.wall.at(ev.Time), Type: state.Act(ev.Kind), Outcome: state.Outcome(ev.Outcome),
 		Pod: rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
 		Process: rpc.Process{
 			Path: text(ev.Path[:]), PID: ev.Pid, UID: ev.Uid, ExecID: execID{ev.ExecId, ev.Pid}.String(),
@@ -28,7 +28,7 @@ func (e *Engine) Act(ev state.RawActEvent) {
 	out.ContainerEnded = ev.Flags&state.ActInit != 0 && ev.Outcome == state.ActionKill
 	object := text(ev.Object[:])
 	if ev.Kind == state.ActCapability {
-		out.Type, out.Detail = "capability", useDetail(&ev)
+		out.Detail = useDetail(&ev)
 	} else {
 		out.Detail = "exec of " + object
 	}
@@ -47,7 +47,7 @@ func (e *Engine) ActTotals() (map[rpc.ActKey]rpc.ActTotal, error) {
 	out := make(map[rpc.ActKey]rpc.ActTotal)
 	for _, t := range tallies {
 		pod := e.view.pod(t.Pod)
-		key := rpc.ActKey{Pod: rpc.PodRef{Namespace: pod.key.Namespace, Name: pod.key.Name}, Outcome: t.Outcome}
+		key := rpc.ActKey{Pod: rpc.PodRef{Namespace: pod.key.Namespace, Name: pod.key.Name}, Type: t.Type, Outcome: t.Outcome}
 		if r := e.view.rule(t.Rule); r != nil {
 			key.Rule = fmt.Sprintf("%s/%s/%s[%d]", r.Kind, cmp.Or(r.Namespace, "-"), r.Name, r.Index)
 		}

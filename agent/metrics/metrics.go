@@ -40,8 +40,8 @@ func New(src Source) *Collector {
 		spared:     desc("spared_total", "Frames and calls that passed because enforcement was off.", "reason"),
 		passed:     desc("unjudged_frames_total", "Frames that passed where nothing isolates, without being judged.", "kind"),
 		events:     desc("events_total", "Events by type and outcome since the agent started.", "type", "outcome"),
-		acts:       desc("acts_total", "Acts that a rule does not allow.", "namespace", "pod", "rule", "outcome"),
-		held:       desc("acts_held_total", "Of these, told by no event: the rule had too many.", "namespace", "pod", "rule", "outcome"),
+		acts:       desc("acts_total", "Acts that a rule does not allow.", "namespace", "pod", "type", "rule", "outcome"),
+		held:       desc("acts_held_total", "Of these, told by no event: the rule had too many.", "namespace", "pod", "type", "rule", "outcome"),
 		lost:       desc("events_lost_total", "Events lost for want of room.", "ring"),
 		refused:    desc("refused_total", "Entries refused by what was full.", "what"),
 		mapEntries: desc("map_entries", "Entries of a kernel map.", "map"),
@@ -89,8 +89,8 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		send(c.events, prometheus.CounterValue, n, key[0], key[1])
 	}
 	for key, total := range acts {
-		send(c.acts, prometheus.CounterValue, total.Acts, key.Pod.Namespace, key.Pod.Name, key.Rule, key.Outcome)
-		send(c.held, prometheus.CounterValue, total.Held, key.Pod.Namespace, key.Pod.Name, key.Rule, key.Outcome)
+		send(c.acts, prometheus.CounterValue, total.Acts, key.Pod.Namespace, key.Pod.Name, key.Type, key.Rule, key.Outcome)
+		send(c.held, prometheus.CounterValue, total.Held, key.Pod.Namespace, key.Pod.Name, key.Type, key.Rule, key.Outcome)
 	}
 	status := c.src.Brief()
 	for _, m := range status.Maps {

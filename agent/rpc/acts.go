@@ -5,6 +5,7 @@ package rpc
 // ActKey is what acts that a rule does not allow are counted by.
 type ActKey struct {
 	Pod     PodRef
+	Type    string // of the acts, as of their events
 	Rule    string // Kind/namespace/name[index]
 	Outcome string
 }

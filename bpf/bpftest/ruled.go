@@ -185,12 +185,15 @@ func (r *Ruled) Command(name string, args ...string) *exec.Cmd {
 // Acts is how often Rule came to an outcome.
 func (r *Ruled) Acts(outcome uint32) (n uint64) {
 	r.Helper()
-	var each []state.RawTally
-	if err := r.State.Tallies.Lookup(state.RawTallyKey{Pod: r.Pod.ID, Rule: Rule, Outcome: outcome}, &each); err != nil {
-		return 0
-	}
-	for _, t := range each {
-		n += t.Acts
+	for _, kind := range []uint32{state.ActExec, state.ActCapability, state.ActFile} {
+		var each []state.RawTally
+		key := state.RawTallyKey{Pod: r.Pod.ID, Rule: Rule, Kind: uint16(kind), Outcome: uint16(outcome)}
+		if err := r.State.Tallies.Lookup(key, &each); err != nil {
+			continue
+		}
+		for _, t := range each {
+			n += t.Acts
+		}
 	}
 	return n
 }

@@ -29,6 +29,7 @@ const (
 	credMapDrops       = "drops"
 	credMapEdges       = "edges"
 	credMapEnforceRing = "enforce_ring"
+	credMapFileRules   = "file_rules"
 	credMapFlowRing    = "flow_ring"
 	credMapFlows       = "flows"
 	credMapFolders     = "folders"
@@ -46,6 +47,7 @@ const (
 	credMapPaths       = "paths"
 	credMapPeers       = "peers"
 	credMapPermits     = "permits"
+	credMapPlaces      = "places"
 	credMapPods        = "pods"
 	credMapPorts       = "ports"
 	credMapPrefixes    = "prefixes"
@@ -132,6 +134,7 @@ type credMapSpecs struct {
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
+	FileRules   *ebpf.MapSpec `ebpf:"file_rules"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Folders     *ebpf.MapSpec `ebpf:"folders"`
@@ -149,6 +152,7 @@ type credMapSpecs struct {
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
 	Permits     *ebpf.MapSpec `ebpf:"permits"`
+	Places      *ebpf.MapSpec `ebpf:"places"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -211,6 +215,7 @@ type credMaps struct {
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
+	FileRules   *ebpf.Map `ebpf:"file_rules"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Folders     *ebpf.Map `ebpf:"folders"`
@@ -228,6 +233,7 @@ type credMaps struct {
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
 	Permits     *ebpf.Map `ebpf:"permits"`
+	Places      *ebpf.Map `ebpf:"places"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -266,6 +272,7 @@ func (m *credMaps) Close() error {
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
+		m.FileRules,
 		m.FlowRing,
 		m.Flows,
 		m.Folders,
@@ -283,6 +290,7 @@ func (m *credMaps) Close() error {
 		m.Paths,
 		m.Peers,
 		m.Permits,
+		m.Places,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,

@@ -25,6 +25,8 @@
 #define MAX_PROCS 16384
 #define MAX_PERMITS 65536
 #define MAX_FOLDERS 4096
+#define MAX_FILE_RULES 65536
+#define MAX_PLACES 32768
 #define MAX_TALLIES 16384
 #define MAX_BUCKETS 8192
 #define MAX_FLOWS 131073 /* one above a power of two: twice the buckets, a miss walks half as far */
@@ -105,6 +107,9 @@ struct {
 	__uint(max_entries, MAX_FOLDERS);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } folders SEC(".maps"); /* path patterns to programs */
+
+HASH(file_rules, struct file_key, struct runtime_head, MAX_FILE_RULES, BPF_F_NO_PREALLOC);
+HASH(places, struct program, struct folder, MAX_PLACES, BPF_F_NO_PREALLOC); /* folders as seen in one container */
 
 HASH(services, struct addr, __u32, MAX_SERVICES, BPF_F_NO_PREALLOC); /* addresses of Services */
 HASH(node_ports, struct node_port, __u32, MAX_SERVICES, BPF_F_NO_PREALLOC);

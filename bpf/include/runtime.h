@@ -111,28 +111,59 @@ static __always_inline void rule_on(struct ruling *out, const struct runtime_hea
 		out->action = ACTION_AUDIT;
 }
 
-/* May one more event of this pod and rule be told? */
-static __always_inline bool spend(__u32 pod, __u32 rule, __u64 now)
+/*
+ * What the rules say of an operation on a file, which is to them what programs are: a
+ * path, and the folders around it. As rule_on; global, see parse_ip in frame.h.
+ */
+__noinline int rule_file(struct ruling *out, const struct ruleset *rs, __u32 operation, const struct identity *file,
+			 const struct identity *who)
 {
-	struct bucket_key k = { .pod = pod, .rule = rule };
-	__u64 *until = bpf_map_lookup_elem(&buckets, &k), next = now + EVENT_EVERY;
+	struct identity nobody = {};
 
-	if (!until) {
-		bpf_map_update_elem(&buckets, &k, &next, BPF_ANY);
-		return true;
+	if (!out || !rs || !file || !who)
+		return 0;
+	out->action = ACTION_IGNORE;
+	out->rule = 0;
+	for (__u32 j = ENFORCED; j <= AUDITED; j++) {
+		struct file_key k = { .list = rs->files[j], .operation = operation };
+		struct runtime_head *h = 0;
+
+		for (__u32 i = 0; i < SELECTORS && k.list && !h; i++) {
+			k.file = file->id[i];
+			h = k.file ? bpf_map_lookup_elem(&file_rules, &k) : 0;
+		}
+		if (!h || permitted(h, 0, who, &nobody))
+			continue;
+		out->action = j == ENFORCED ? h->action : ACTION_AUDIT;
+		out->rule = h->rule;
+		break;
 	}
-	if (*until > now + EVENT_BURST)
+	if (out->action >= ACTION_DENY && !enforcing())
+		out->action = ACTION_AUDIT;
+	return 0;
+}
+
+/* May one more event of this bucket be told? Who loses a race for it may not. */
+static __always_inline bool spend(const struct bucket_key *k, __u64 now)
+{
+	__u64 *until = bpf_map_lookup_elem(&buckets, k), next = now + EVENT_EVERY, was;
+
+	if (!until)
+		return !bpf_map_update_elem(&buckets, k, &next, BPF_NOEXIST);
+	was = *until;
+	if (was > now + EVENT_BURST)
 		return false;
-	*until = (*until > now ? *until : now) + EVENT_EVERY;
-	return true;
+	next = (was > now ? was : now) + EVENT_EVERY;
+	return __sync_val_compare_and_swap(until, was, next) == was;
 }
 
 /* Counts an act, and says whether it is to be told. */
-static __always_inline bool tally_up(__u32 pod, const struct ruling *by, __u64 now)
+static __always_inline bool tally_up(__u32 pod, const struct ruling *by, __u32 kind, __u64 now)
 {
-	struct tally_key k = { .pod = pod, .rule = by->rule, .outcome = by->action };
+	struct tally_key k = { .pod = pod, .rule = by->rule, .kind = kind, .outcome = by->action };
+	struct bucket_key bucket = { .pod = pod, .rule = by->rule, .kind = kind };
 	struct tally first = {}, *t = bpf_map_lookup_elem(&tallies, &k);
-	bool told = spend(pod, by->rule, now);
+	bool told = spend(&bucket, now);
 
 	if (!t) {
 		bpf_map_update_elem(&tallies, &k, &first, BPF_NOEXIST);
@@ -162,7 +193,7 @@ static __always_inline void report_act(const struct actor *a, const struct rulin
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct act_event *e;
 
-	if (!tally_up(a->pod, by, now))
+	if (!tally_up(a->pod, by, kind, now))
 		return;
 	e = bpf_ringbuf_reserve(&enforce_ring, sizeof(*e), 0);
 	if (!e) {

@@ -19,6 +19,9 @@
 #define RULESET_STALE 0xffffffff
 #define RULESET_MOVED 0xfffffffe
 
+#include "process_types.h"
+#include "act_types.h"
+
 enum direction { INGRESS = 0, EGRESS = 1 };
 /* In the order of their precedence. Admin and baseline are ordered, the others isolate. */
 enum layer { LAYER_ADMIN, LAYER_NETWORK, LAYER_WORKLOAD, LAYER_BASELINE, LAYERS };
@@ -99,21 +102,6 @@ struct port_set {
 	__u32 lengths;
 };
 
-/* What is done about an act, in ascending strength; of events: what was done. */
-enum action { ACTION_IGNORE, ACTION_AUDIT, ACTION_OBSERVE, ACTION_DENY, ACTION_KILL };
-
-/* A kind of act that the pod is restricted in: what permits has in list is allowed. */
-struct runtime_head {
-	__u32 list; /* 0: nothing is allowed */
-	__u32 rule; /* named where an act is not allowed */
-	__u8 action; /* enum action; ACTION_IGNORE: not restricted */
-	__u8 parents; /* entries of the list name parents */
-	__u8 _pad[2];
-};
-
-/* Index into a pair of runtime_head. */
-enum judgement { ENFORCED, AUDITED };
-
 /* A rule set's head; its edges, ports, processes and permits have maps of their own. */
 struct ruleset {
 	struct port_set any_peer[2 * LAYERS]; /* by direction * LAYERS + layer */
@@ -127,14 +115,7 @@ struct ruleset {
 	__u32 audit; /* rule set to judge a second time; 0: none */
 	struct runtime_head exec[2]; /* by enum judgement */
 	struct runtime_head capabilities[2];
-};
-
-/* An act that a list allows. */
-struct permit {
-	__u32 list;
-	__u32 what; /* 0: exec; 1 + the number of a capability */
-	__u32 program; /* 0: any */
-	__u32 parent; /* what ran before an exec; 0: any */
+	__u32 files[2]; /* lists of rules on files, likewise; 0: none */
 };
 
 /* What a list of rules grants to the peers of a class is a port set. */
@@ -184,60 +165,6 @@ struct prefix {
 	struct addr addr;
 };
 
-/* A file as seen in one container. */
-struct program {
-	__u64 container; /* cgroup id of the container */
-	__u64 ino;
-	__u32 dev; /* kernel notation: major << 20 | minor */
-	__u32 _pad;
-};
-
-struct path_key {
-	__u8 path[PATH_LEN]; /* zero-padded */
-};
-
-/* The folders of a path, in a trie. */
-struct folder_key {
-	__u32 len; /* bits of path */
-	__u8 path[PATH_LEN]; /* with the final slash */
-};
-
-/* The programs that patterns stand for, in a folder that one of them names. */
-struct folder {
-	__u32 len; /* as in the key */
-	__u32 files; /* those right in this folder; 0: none */
-	__u32 below; /* those at any depth below it, or below a folder that it lies in; 0: none */
-};
-
-#define BINARY_OWN 1 /* its mount belongs to the mount namespace of the task */
-#define BINARY_ROOT 2 /* that mount is the root, or lies on it */
-#define BINARY_CUT 4 /* path longer than PATH_LEN */
-
-/* A program file as an exec finds it. */
-struct binary {
-	__u64 ino;
-	__u64 mount; /* unique id, or id before 6.8 */
-	__u64 changed; /* inode; CLOCK_REALTIME, ns */
-	__u32 dev;
-	__u32 flags;
-};
-
-/* The script of an exec that is under way. */
-struct script {
-	__u64 bprm; /* of which exec */
-	struct binary binary;
-	__u32 _pad;
-	__u32 folder; /* as in struct proc */
-	struct path_key path;
-};
-
-/* What is known of a cgroup: its pod, and the container it belongs to. */
-struct cgroup_pod {
-	__u64 container; /* 0: no process has been started in it yet */
-	__u32 slot;
-	__u32 pod; /* pods[slot].id, else stale */
-};
-
 /* What the agent knows of the node, entry 0 of settings. */
 struct node {
 	__u64 tai_offset; /* CLOCK_TAI less CLOCK_REALTIME, ns */
@@ -249,154 +176,6 @@ struct node {
 };
 
 enum anti_spoofing { SPOOF_ENFORCE, SPOOF_AUDIT, SPOOF_OFF };
-
-/*
- * A container as of its entry: what the pod does to mounts and files later is not
- * it. A pod that shares the node's mount namespace has no files of its own, and
- * no start.
- */
-struct container {
-	__u64 last_mount; /* greatest mount id of mnt_ns at entry; 0: not known here */
-	__u64 start; /* CLOCK_REALTIME less CTIME_LAG, ns; 0: on the node's mount namespace */
-	__u32 mnt_ns;
-	__u32 slot;
-	__u32 pod;
-	__u32 pid; /* of the entry */
-};
-
-/* Credentials that gains are measured against. */
-struct creds {
-	__u64 caps; /* permitted */
-	__u32 uid[3]; /* real, effective, saved */
-	__u32 gid[3];
-	__u32 user_ns;
-	__u32 _pad;
-};
-
-#define PROC_JUDGED 1 /* it or an ancestor made its entry */
-#define PROC_IMAGE 2 /* the container began with the binary, and the mount it lies on */
-#define PROC_CUT 4 /* path longer than PATH_LEN */
-#define PROC_SCRIPT 8 /* the program is a script, run by its interpreter */
-
-/* One process that belongs to a pod, by tgid. */
-struct proc {
-	__u64 exec_id; /* CLOCK_BOOTTIME of fork or exec; with pid unique on a node */
-	__u64 parent_exec_id;
-	__u64 cgroup;
-	__u64 mount; /* of the binary: unique id, or id before 6.8 */
-	struct program program;
-	struct creds base; /* as of entry, lowered by each drop */
-	struct creds creds; /* as of exec */
-	__u32 pid;
-	__u32 parent_pid;
-	__u32 slot;
-	__u32 pod;
-	__u32 mnt_ns;
-	__u32 net_ns;
-	__u32 pid_ns;
-	__u32 flags;
-	__u32 _pad;
-	__u32 folder; /* bits of path to its last slash; with path a folder_key */
-	struct path_key path;
-};
-
-/* What is known of a judged process that has no record. */
-struct orphan {
-	struct creds base;
-	__u32 slot;
-	__u32 pod;
-};
-
-enum process_type { PROCESS_EXEC, PROCESS_FORK, PROCESS_EXIT, PROCESS_JOIN };
-
-/* Fork and exit; the path is that of the exec with the same or the parent's id. */
-struct process_event {
-	__u64 time;
-	__u64 exec_id;
-	__u64 parent_exec_id;
-	__u64 container;
-	__u64 cgroup;
-	__u32 type;
-	__u32 pid;
-	__u32 parent_pid;
-	__u32 uid;
-	__u32 slot;
-	__u32 pod;
-	__u32 exit_code; /* as wait(2) has it */
-	__u32 flags;
-};
-
-/* An exec is told by this and the strings behind it. */
-struct exec_event {
-	struct process_event process;
-	__u32 entry; /* 1: the first exec of a new container */
-	__u32 args_len; /* of all arguments; more than ARGS_LEN: cut */
-	__u8 path[PATH_LEN];
-	__u8 args[ARGS_LEN];
-};
-
-enum gain { GAIN_CAPS = 1, GAIN_UID = 2, GAIN_GID = 4 };
-
-/* A gain of privilege and what was done about it; on the ring of its own. */
-struct escalation_event {
-	__u64 time;
-	__u64 exec_id;
-	__u64 parent_exec_id;
-	struct creds from;
-	struct creds to;
-	__u32 pid;
-	__u32 slot;
-	__u32 pod;
-	__u32 action; /* enum action */
-	__u32 rule;
-	__u32 gain; /* enum gain, or-ed */
-	__u32 at_exec;
-	__u32 init; /* it was pid 1 of its container */
-	__u8 path[PATH_LEN];
-};
-
-enum act { ACT_EXEC, ACT_CAPABILITY };
-
-#define ACT_AUDITABLE 1 /* the kernel asked for the capability with audit */
-#define ACT_OTHER_NS 2 /* in a user namespace that is not the process's first */
-#define ACT_INIT 4 /* the process was pid 1 of its container */
-
-/* An act that a rule does not allow, and what was done about it. */
-struct act_event {
-	__u64 time;
-	__u64 exec_id; /* 0: the process has no record */
-	__u64 parent_exec_id;
-	__u32 kind; /* enum act */
-	__u32 outcome; /* enum action */
-	__u32 rule;
-	__u32 pid;
-	__u32 uid;
-	__u32 slot;
-	__u32 pod;
-	__u32 what; /* as in struct permit, of a capability its number */
-	__u32 flags; /* ACT_… */
-	__u32 _pad;
-	__u8 path[PATH_LEN]; /* the process's program; after an exec the new one */
-	__u8 object[PATH_LEN]; /* the program that an exec is of */
-};
-
-/* How often a rule of a pod came to an outcome. */
-struct tally_key {
-	__u32 pod; /* pods[slot].id */
-	__u32 rule;
-	__u32 outcome; /* enum action */
-};
-
-struct tally {
-	__u64 acts;
-	__u64 held; /* of these, told by no event: there were too many */
-};
-
-/* Whose events share a token bucket. */
-struct bucket_key {
-	__u32 pod;
-	__u32 rule;
-};
 
 #include "flow_types.h"
 

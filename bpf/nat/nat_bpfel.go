@@ -30,6 +30,7 @@ const (
 	natMapDrops       = "drops"
 	natMapEdges       = "edges"
 	natMapEnforceRing = "enforce_ring"
+	natMapFileRules   = "file_rules"
 	natMapFlowRing    = "flow_ring"
 	natMapFlows       = "flows"
 	natMapFolders     = "folders"
@@ -48,6 +49,7 @@ const (
 	natMapPaths       = "paths"
 	natMapPeers       = "peers"
 	natMapPermits     = "permits"
+	natMapPlaces      = "places"
 	natMapPods        = "pods"
 	natMapPorts       = "ports"
 	natMapPrefixes    = "prefixes"
@@ -140,6 +142,7 @@ type natMapSpecs struct {
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
+	FileRules   *ebpf.MapSpec `ebpf:"file_rules"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Folders     *ebpf.MapSpec `ebpf:"folders"`
@@ -158,6 +161,7 @@ type natMapSpecs struct {
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
 	Permits     *ebpf.MapSpec `ebpf:"permits"`
+	Places      *ebpf.MapSpec `ebpf:"places"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -224,6 +228,7 @@ type natMaps struct {
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
+	FileRules   *ebpf.Map `ebpf:"file_rules"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Folders     *ebpf.Map `ebpf:"folders"`
@@ -242,6 +247,7 @@ type natMaps struct {
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
 	Permits     *ebpf.Map `ebpf:"permits"`
+	Places      *ebpf.Map `ebpf:"places"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -282,6 +288,7 @@ func (m *natMaps) Close() error {
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
+		m.FileRules,
 		m.FlowRing,
 		m.Flows,
 		m.Folders,
@@ -300,6 +307,7 @@ func (m *natMaps) Close() error {
 		m.Paths,
 		m.Peers,
 		m.Permits,
+		m.Places,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,

@@ -30,6 +30,7 @@ const (
 	sockMapDrops         = "drops"
 	sockMapEdges         = "edges"
 	sockMapEnforceRing   = "enforce_ring"
+	sockMapFileRules     = "file_rules"
 	sockMapFlowRing      = "flow_ring"
 	sockMapFlows         = "flows"
 	sockMapFolders       = "folders"
@@ -48,6 +49,7 @@ const (
 	sockMapPaths         = "paths"
 	sockMapPeers         = "peers"
 	sockMapPermits       = "permits"
+	sockMapPlaces        = "places"
 	sockMapPods          = "pods"
 	sockMapPorts         = "ports"
 	sockMapPrefixes      = "prefixes"
@@ -153,6 +155,7 @@ type sockMapSpecs struct {
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
+	FileRules   *ebpf.MapSpec `ebpf:"file_rules"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Folders     *ebpf.MapSpec `ebpf:"folders"`
@@ -171,6 +174,7 @@ type sockMapSpecs struct {
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
 	Permits     *ebpf.MapSpec `ebpf:"permits"`
+	Places      *ebpf.MapSpec `ebpf:"places"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -236,6 +240,7 @@ type sockMaps struct {
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
+	FileRules   *ebpf.Map `ebpf:"file_rules"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Folders     *ebpf.Map `ebpf:"folders"`
@@ -254,6 +259,7 @@ type sockMaps struct {
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
 	Permits     *ebpf.Map `ebpf:"permits"`
+	Places      *ebpf.Map `ebpf:"places"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -293,6 +299,7 @@ func (m *sockMaps) Close() error {
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
+		m.FileRules,
 		m.FlowRing,
 		m.Flows,
 		m.Folders,
@@ -311,6 +318,7 @@ func (m *sockMaps) Close() error {
 		m.Paths,
 		m.Peers,
 		m.Permits,
+		m.Places,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,

@@ -57,6 +57,7 @@ type RawBucketKey struct {
 	_    structs.HostLayout
 	Pod  uint32
 	Rule uint32
+	Kind uint32
 }
 
 type RawCgroupPod struct {
@@ -129,6 +130,13 @@ type RawExecEvent struct {
 	ArgsLen uint32
 	Path    [256]uint8
 	Args    [256]uint8
+}
+
+type RawFileKey struct {
+	_         structs.HostLayout
+	List      uint32
+	File      uint32
+	Operation uint32
 }
 
 type RawFlow struct {
@@ -366,6 +374,7 @@ type RawRuleset struct {
 	Audit          uint32
 	Exec           [2]RawRuntimeHead
 	Capabilities   [2]RawRuntimeHead
+	Files          [2]uint32
 }
 
 type RawRuntimeHead struct {
@@ -404,7 +413,8 @@ type RawTallyKey struct {
 	_       structs.HostLayout
 	Pod     uint32
 	Rule    uint32
-	Outcome uint32
+	Kind    uint16
+	Outcome uint16
 }
 
 // Names of all BPF objects in the ELF.
@@ -424,6 +434,7 @@ const (
 	RawMapDrops           = "drops"
 	RawMapEdges           = "edges"
 	RawMapEnforceRing     = "enforce_ring"
+	RawMapFileRules       = "file_rules"
 	RawMapFlowRing        = "flow_ring"
 	RawMapFlows           = "flows"
 	RawMapFolders         = "folders"
@@ -441,6 +452,7 @@ const (
 	RawMapPaths           = "paths"
 	RawMapPeers           = "peers"
 	RawMapPermits         = "permits"
+	RawMapPlaces          = "places"
 	RawMapPods            = "pods"
 	RawMapPorts           = "ports"
 	RawMapPrefixes        = "prefixes"
@@ -530,6 +542,7 @@ type RawMapSpecs struct {
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
+	FileRules   *ebpf.MapSpec `ebpf:"file_rules"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Folders     *ebpf.MapSpec `ebpf:"folders"`
@@ -547,6 +560,7 @@ type RawMapSpecs struct {
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
 	Permits     *ebpf.MapSpec `ebpf:"permits"`
+	Places      *ebpf.MapSpec `ebpf:"places"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -614,6 +628,7 @@ type RawMaps struct {
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
+	FileRules   *ebpf.Map `ebpf:"file_rules"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Folders     *ebpf.Map `ebpf:"folders"`
@@ -631,6 +646,7 @@ type RawMaps struct {
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
 	Permits     *ebpf.Map `ebpf:"permits"`
+	Places      *ebpf.Map `ebpf:"places"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -669,6 +685,7 @@ func (m *RawMaps) Close() error {
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
+		m.FileRules,
 		m.FlowRing,
 		m.Flows,
 		m.Folders,
@@ -686,6 +703,7 @@ func (m *RawMaps) Close() error {
 		m.Paths,
 		m.Peers,
 		m.Permits,
+		m.Places,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,

@@ -10,6 +10,7 @@ var (
 	rings    = [...]string{"flows", "processes", "enforcement"}
 	fulls    = [...]string{"flows", "flow-quota", "procs", "thread_creds", "cgroups", "containers", "fresh", "stamps", "aging", "scripts", "attempts", "tallies"}
 	outcomes = [...]string{"ignored", "audited", "observed", "denied", "killed"}
+	acts     = [...]string{"exec", "capability", "file"}
 	oddities = [...]string{"fragment", "malformed", "not-ip", "untracked", "spoofed"}
 )
 
@@ -31,6 +32,9 @@ func Phase(i uint8) string { return name(phases[:], int(i)) }
 
 // Outcome names what was done about an act, an enum action.
 func Outcome(i uint32) string { return name(outcomes[:], int(i)) }
+
+// Act names an enum act: the type of its events.
+func Act(i uint32) string { return name(acts[:], int(i)) }
 
 // Values of the C enums that Go code branches on.
 const (
@@ -61,6 +65,7 @@ const (
 
 	ActExec       uint32 = 0
 	ActCapability uint32 = 1
+	ActFile       uint32 = 2
 
 	ActAuditable uint32 = 1
 	ActOtherNS   uint32 = 2

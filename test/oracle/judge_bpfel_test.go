@@ -66,6 +66,7 @@ const (
 	judgeMapDrops       = "drops"
 	judgeMapEdges       = "edges"
 	judgeMapEnforceRing = "enforce_ring"
+	judgeMapFileRules   = "file_rules"
 	judgeMapFlowRing    = "flow_ring"
 	judgeMapFlows       = "flows"
 	judgeMapFolders     = "folders"
@@ -83,6 +84,7 @@ const (
 	judgeMapPaths       = "paths"
 	judgeMapPeers       = "peers"
 	judgeMapPermits     = "permits"
+	judgeMapPlaces      = "places"
 	judgeMapPods        = "pods"
 	judgeMapPorts       = "ports"
 	judgeMapPrefixes    = "prefixes"
@@ -170,6 +172,7 @@ type judgeMapSpecs struct {
 	Drops       *ebpf.MapSpec `ebpf:"drops"`
 	Edges       *ebpf.MapSpec `ebpf:"edges"`
 	EnforceRing *ebpf.MapSpec `ebpf:"enforce_ring"`
+	FileRules   *ebpf.MapSpec `ebpf:"file_rules"`
 	FlowRing    *ebpf.MapSpec `ebpf:"flow_ring"`
 	Flows       *ebpf.MapSpec `ebpf:"flows"`
 	Folders     *ebpf.MapSpec `ebpf:"folders"`
@@ -187,6 +190,7 @@ type judgeMapSpecs struct {
 	Paths       *ebpf.MapSpec `ebpf:"paths"`
 	Peers       *ebpf.MapSpec `ebpf:"peers"`
 	Permits     *ebpf.MapSpec `ebpf:"permits"`
+	Places      *ebpf.MapSpec `ebpf:"places"`
 	Pods        *ebpf.MapSpec `ebpf:"pods"`
 	Ports       *ebpf.MapSpec `ebpf:"ports"`
 	Prefixes    *ebpf.MapSpec `ebpf:"prefixes"`
@@ -250,6 +254,7 @@ type judgeMaps struct {
 	Drops       *ebpf.Map `ebpf:"drops"`
 	Edges       *ebpf.Map `ebpf:"edges"`
 	EnforceRing *ebpf.Map `ebpf:"enforce_ring"`
+	FileRules   *ebpf.Map `ebpf:"file_rules"`
 	FlowRing    *ebpf.Map `ebpf:"flow_ring"`
 	Flows       *ebpf.Map `ebpf:"flows"`
 	Folders     *ebpf.Map `ebpf:"folders"`
@@ -267,6 +272,7 @@ type judgeMaps struct {
 	Paths       *ebpf.Map `ebpf:"paths"`
 	Peers       *ebpf.Map `ebpf:"peers"`
 	Permits     *ebpf.Map `ebpf:"permits"`
+	Places      *ebpf.Map `ebpf:"places"`
 	Pods        *ebpf.Map `ebpf:"pods"`
 	Ports       *ebpf.Map `ebpf:"ports"`
 	Prefixes    *ebpf.Map `ebpf:"prefixes"`
@@ -306,6 +312,7 @@ func (m *judgeMaps) Close() error {
 		m.Drops,
 		m.Edges,
 		m.EnforceRing,
+		m.FileRules,
 		m.FlowRing,
 		m.Flows,
 		m.Folders,
@@ -323,6 +330,7 @@ func (m *judgeMaps) Close() error {
 		m.Paths,
 		m.Peers,
 		m.Permits,
+		m.Places,
 		m.Pods,
 		m.Ports,
 		m.Prefixes,
