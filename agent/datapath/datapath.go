@@ -15,7 +15,6 @@ import (
 	"slices"
 	"sync"
 
-	"github.com/cilium/ebpf"
 
 	"github.com/sluice-io/sluice/bpf/capability"
 	"github.com/sluice-io/sluice/bpf/cred"
@@ -61,7 +60,8 @@ type Datapath struct {
 	noUse     error // why nobody sees who uses a socket; nil: it is seen
 	noScripts error // why scripts cannot be told; nil: they can
 	noLSM     error // why acts cannot be denied; nil: they can
-	// noCapabilities is why uses of capabilities are not seen without LSM; nil: they are.
+	// noCapabilities is why nobody is killed for a use of a capability without LSM; nil:
+	// they are. Unless it is capability.ErrBlind uses are not seen either.
 	noCapabilities error
 	sync           chan chan struct{} // asks the watcher for a round at once
 }
@@ -104,7 +104,7 @@ var errSwitchedOff = errors.New("switched off by --disable")
 func (d *Datapath) installOptional(c Config) error {
 	d.noScripts, d.noNat, d.noUse = errSwitchedOff, errSwitchedOff, errSwitchedOff
 	d.noLSM = errSwitchedOff
-	d.noCapabilities = load(func() (*ebpf.Collection, error) { return capability.Load(d.state) })
+	d.noCapabilities = capability.Try(d.state)
 	if !c.NoLSM {
 		d.noLSM = lsm.Try(d.state)
 	}

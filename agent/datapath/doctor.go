@@ -68,8 +68,8 @@ func Probe() []Capability {
 			Err:     lsm.Try(s),
 		}, {
 			Name: "capability tracepoint", Gives: "without LSM: who uses a capability is killed or observed",
-			Without: "without LSM nobody sees the use of a capability",
-			Err:     load(func() (*ebpf.Collection, error) { return capability.Load(s) }),
+			Without: "without LSM nobody is killed for the use of a capability",
+			Err:     capability.Try(s),
 		},
 	}
 }

@@ -22,7 +22,8 @@ func (d *Datapath) Gives() compile.Gives {
 // NoLSM is why acts cannot be denied here; nil: they can.
 func (d *Datapath) NoLSM() error { return d.noLSM }
 
-// NoCapabilities is why uses of capabilities are not seen without LSM; nil: they are.
+// NoCapabilities is why nobody is killed for a use of a capability without LSM; nil: they
+// are.
 func (d *Datapath) NoCapabilities() error { return d.noCapabilities }
 
 // WatchActs attaches what judges execs before they happen, and uses of capabilities,
@@ -38,7 +39,7 @@ func (d *Datapath) WatchActs(execs, uses bool) error {
 	switch {
 	case d.noLSM == nil && len(programs) > 0:
 		return lsm.Attach(d.state, programs...)
-	case d.noLSM != nil && uses && d.noCapabilities == nil:
+	case d.noLSM != nil && uses && (d.noCapabilities == nil || errors.Is(d.noCapabilities, capability.ErrBlind)):
 		return capability.Attach(d.state)
 	}
 	return nil

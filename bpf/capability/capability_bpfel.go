@@ -8,68 +8,78 @@ import (
 	_ "embed"
 	"fmt"
 	"io"
+	"structs"
 
 	"github.com/cilium/ebpf"
 )
+
+type capabilitySpan struct {
+	_    structs.HostLayout
+	From uint64
+	To   uint64
+}
 
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	capabilityMapAging           = "aging"
-	capabilityMapAttempts        = "attempts"
-	capabilityMapBlank           = "blank"
-	capabilityMapBuckets         = "buckets"
-	capabilityMapCgroups         = "cgroups"
-	capabilityMapContainers      = "containers"
-	capabilityMapCounts          = "counts"
-	capabilityMapDeferrals       = "deferrals"
-	capabilityMapDeparted        = "departed"
-	capabilityMapDoors           = "doors"
-	capabilityMapDrops           = "drops"
-	capabilityMapEdges           = "edges"
-	capabilityMapEnforceRing     = "enforce_ring"
-	capabilityMapFileRules       = "file_rules"
-	capabilityMapFlowRing        = "flow_ring"
-	capabilityMapFlows           = "flows"
-	capabilityMapFolders         = "folders"
-	capabilityMapFormers         = "formers"
-	capabilityMapFragments       = "fragments"
-	capabilityMapFresh           = "fresh"
-	capabilityMapFull            = "full"
-	capabilityMapLost            = "lost"
-	capabilityMapNetnses         = "netnses"
-	capabilityMapNodeAddrs       = "node_addrs"
-	capabilityMapNodePorts       = "node_ports"
-	capabilityMapOddities        = "oddities"
-	capabilityMapOrphans         = "orphans"
-	capabilityMapOwners          = "owners"
-	capabilityMapPaths           = "paths"
-	capabilityMapPeers           = "peers"
-	capabilityMapPermits         = "permits"
-	capabilityMapPlaces          = "places"
-	capabilityMapPods            = "pods"
-	capabilityMapPorts           = "ports"
-	capabilityMapPrefixes        = "prefixes"
-	capabilityMapProcessRing     = "process_ring"
-	capabilityMapProcesses       = "processes"
-	capabilityMapProcs           = "procs"
-	capabilityMapPrograms        = "programs"
-	capabilityMapReapers         = "reapers"
-	capabilityMapResolved        = "resolved"
-	capabilityMapRules           = "rules"
-	capabilityMapRulesets        = "rulesets"
-	capabilityMapScripts         = "scripts"
-	capabilityMapSequence        = "sequence"
-	capabilityMapServices        = "services"
-	capabilityMapSettings        = "settings"
-	capabilityMapSources         = "sources"
-	capabilityMapSpared          = "spared"
-	capabilityMapStamps          = "stamps"
-	capabilityMapTallies         = "tallies"
-	capabilityMapThreadCreds     = "thread_creds"
-	capabilityMapTotals          = "totals"
-	capabilityProgCapabilityUsed = "capability_used"
+	capabilityMapAging            = "aging"
+	capabilityMapAttempts         = "attempts"
+	capabilityMapBlank            = "blank"
+	capabilityMapBuckets          = "buckets"
+	capabilityMapCgroups          = "cgroups"
+	capabilityMapContainers       = "containers"
+	capabilityMapCounts           = "counts"
+	capabilityMapDeferrals        = "deferrals"
+	capabilityMapDeparted         = "departed"
+	capabilityMapDoors            = "doors"
+	capabilityMapDrops            = "drops"
+	capabilityMapEdges            = "edges"
+	capabilityMapEnforceRing      = "enforce_ring"
+	capabilityMapFileRules        = "file_rules"
+	capabilityMapFlowRing         = "flow_ring"
+	capabilityMapFlows            = "flows"
+	capabilityMapFolders          = "folders"
+	capabilityMapFormers          = "formers"
+	capabilityMapFragments        = "fragments"
+	capabilityMapFresh            = "fresh"
+	capabilityMapFull             = "full"
+	capabilityMapLost             = "lost"
+	capabilityMapNetnses          = "netnses"
+	capabilityMapNodeAddrs        = "node_addrs"
+	capabilityMapNodePorts        = "node_ports"
+	capabilityMapOddities         = "oddities"
+	capabilityMapOrphans          = "orphans"
+	capabilityMapOwners           = "owners"
+	capabilityMapPaths            = "paths"
+	capabilityMapPeers            = "peers"
+	capabilityMapPermits          = "permits"
+	capabilityMapPlaces           = "places"
+	capabilityMapPods             = "pods"
+	capabilityMapPorts            = "ports"
+	capabilityMapPrefixes         = "prefixes"
+	capabilityMapProcessRing      = "process_ring"
+	capabilityMapProcesses        = "processes"
+	capabilityMapProcs            = "procs"
+	capabilityMapPrograms         = "programs"
+	capabilityMapReapers          = "reapers"
+	capabilityMapResolved         = "resolved"
+	capabilityMapRules            = "rules"
+	capabilityMapRulesets         = "rulesets"
+	capabilityMapScripts          = "scripts"
+	capabilityMapSequence         = "sequence"
+	capabilityMapServices         = "services"
+	capabilityMapSettings         = "settings"
+	capabilityMapSources          = "sources"
+	capabilityMapSpared           = "spared"
+	capabilityMapStamps           = "stamps"
+	capabilityMapTallies          = "tallies"
+	capabilityMapThreadCreds      = "thread_creds"
+	capabilityMapTotals           = "totals"
+	capabilityProgCapabilityTrial = "capability_trial"
+	capabilityProgCapabilityUsed  = "capability_used"
+	capabilityVarAskers           = "askers"
+	capabilityVarTrials           = "trials"
 )
 
 // loadCapability returns the embedded CollectionSpec for capability.
@@ -114,7 +124,8 @@ type capabilitySpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type capabilityProgramSpecs struct {
-	CapabilityUsed *ebpf.ProgramSpec `ebpf:"capability_used"`
+	CapabilityTrial *ebpf.ProgramSpec `ebpf:"capability_trial"`
+	CapabilityUsed  *ebpf.ProgramSpec `ebpf:"capability_used"`
 }
 
 // capabilityMapSpecs contains maps before they are loaded into the kernel.
@@ -180,6 +191,8 @@ type capabilityMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type capabilityVariableSpecs struct {
+	Askers *ebpf.VariableSpec `ebpf:"askers"`
+	Trials *ebpf.VariableSpec `ebpf:"trials"`
 }
 
 // capabilityObjects contains all objects after they have been loaded into the kernel.
@@ -319,17 +332,21 @@ func (m *capabilityMaps) Close() error {
 //
 // It can be passed to loadCapabilityObjects or ebpf.CollectionSpec.LoadAndAssign.
 type capabilityVariables struct {
+	Askers *ebpf.Variable `ebpf:"askers"`
+	Trials *ebpf.Variable `ebpf:"trials"`
 }
 
 // capabilityPrograms contains all programs after they have been loaded into the kernel.
 //
 // It can be passed to loadCapabilityObjects or ebpf.CollectionSpec.LoadAndAssign.
 type capabilityPrograms struct {
-	CapabilityUsed *ebpf.Program `ebpf:"capability_used"`
+	CapabilityTrial *ebpf.Program `ebpf:"capability_trial"`
+	CapabilityUsed  *ebpf.Program `ebpf:"capability_used"`
 }
 
 func (p *capabilityPrograms) Close() error {
 	return _CapabilityClose(
+		p.CapabilityTrial,
 		p.CapabilityUsed,
 	)
 }

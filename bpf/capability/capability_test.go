@@ -58,6 +58,33 @@ func TestUse(t *testing.T) {
 	}
 }
 
+// A container whose entry finds no room for its record is under the rules all the same,
+// and so are its children.
+func TestEntryWithoutRecord(t *testing.T) {
+	r := bpftest.NewRuled(t, "capability", process.Install, Attach)
+	r.Use(state.RawRuleset{Capabilities: [2]state.RawRuntimeHead{bpftest.Head(state.ActionKill)}})
+	defer r.FillProcs()()
+	if got := r.Act("chown"); got != (bpftest.Ending{Killed: true, UID: 1}) {
+		t.Errorf("ended %+v, want killed", got)
+	}
+}
+
+// Of one capability what the kernel asks in passing, for memory accounting here, kills
+// nobody, and what it asks for a use does.
+func TestAskedInPassing(t *testing.T) {
+	r := bpftest.NewRuled(t, "capability", process.Install, Attach)
+	r.Use(state.RawRuleset{Capabilities: [2]state.RawRuntimeHead{bpftest.Head(state.ActionKill)}})
+	if got := r.Act("nothing"); got != (bpftest.Ending{After: true}) {
+		t.Errorf("a process that only runs ended %+v", got)
+	}
+	if r.Acts(state.ActionObserve) == 0 {
+		t.Error("nothing was asked in passing: the test shows nothing")
+	}
+	if got := r.Act("unshare"); got != (bpftest.Ending{Killed: true}) {
+		t.Errorf("one that unshares a namespace ended %+v, want killed", got)
+	}
+}
+
 // Whoever writes to a file of an image has the kernel copy it up, with the owner that
 // it has. For that the kernel takes credentials of its own: no use of the writer's.
 func TestCopyUp(t *testing.T) {

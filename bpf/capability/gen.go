@@ -2,4 +2,4 @@
 
 package capability
 
-//go:generate go tool bpf2go -target bpfel -no-global-types capability capability.bpf.c
+//go:generate go tool bpf2go -target bpfel -no-global-types -type span capability capability.bpf.c

@@ -18,13 +18,68 @@ struct use {
 };
 
 /*
- * What is done about a use that is not allowed. Nobody is killed for what the kernel
- * asks in passing: it is refused, if it can be.
+ * Does the kernel ask what the process may? Not of credentials that are another's, or
+ * were a file opener's; nor of those that it takes for a while for its own ends: overlayfs
+ * copies a file up with those of its mounter. What io_uring takes is the process's own,
+ * as registered.
  */
-static __always_inline int settle_use(const struct actor *a, const struct use *u, struct ruling *by, __u32 base_ns,
-				      bool denies)
+static __always_inline bool own_question(struct task_struct *task, const struct cred *cred)
 {
-	__u32 flags = (u->auditable ? ACT_AUDITABLE : 0) | (u->ns != base_ns ? ACT_OTHER_NS : 0);
+	if (cred != task->cred)
+		return false;
+	if (cred == task->real_cred || task->flags & PF_IO_WORKER)
+		return true;
+	return bpf_core_field_exists(task->io_uring) && task->io_uring;
+}
+
+/* A question that the kernel asks of current, and what the rules say. */
+struct asked {
+	struct actor by;
+	struct ruling ruling;
+	__u32 base_ns; /* user namespace of the process's entry */
+	__u32 _pad;
+};
+
+/* False: nothing is to be done about it. */
+static __always_inline bool rule_use(struct asked *q, const struct cred *cred, const struct use *u)
+{
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct proc *r = proc_of(task->tgid);
+	struct orphan *o = r ? 0 : bpf_task_storage_get(&orphans, task, 0, 0);
+	struct identity who, nobody = {};
+	struct ruleset *rs;
+
+	q->by.task = task;
+	q->by.r = r;
+	if (r && r->flags & PROC_JUDGED) {
+		q->by.slot = r->slot;
+		q->by.pod = r->pod;
+		q->base_ns = r->base.user_ns;
+	} else if (o) {
+		q->by.slot = o->slot;
+		q->by.pod = o->pod;
+		q->base_ns = o->base.user_ns;
+	} else {
+		return false;
+	}
+	if (!own_question(task, cred))
+		return false;
+	rs = rules_of(q->by.slot, q->by.pod);
+	if (!rs || !restricted(rs->capabilities))
+		return false;
+	identify(&who, r);
+	rule_on(&q->ruling, rs->capabilities, 1 + u->capability, &who, &nobody);
+	return q->ruling.action != ACTION_IGNORE;
+}
+
+/*
+ * What is done about a use that is not allowed: 0, or -EPERM where a denial counts.
+ * Nobody is killed for what the kernel asks in passing: it is refused, if it can be.
+ */
+static __always_inline int settle_use(struct asked *q, const struct use *u, bool denies)
+{
+	__u32 flags = (u->auditable ? ACT_AUDITABLE : 0) | (u->ns != q->base_ns ? ACT_OTHER_NS : 0);
+	struct ruling *by = &q->ruling;
 	int ret = 0;
 
 	if (by->action == ACTION_KILL && !u->auditable)
@@ -35,51 +90,8 @@ static __always_inline int settle_use(const struct actor *a, const struct use *u
 		ret = -EPERM;
 	if (by->action == ACTION_KILL && bpf_send_signal(SIGKILL))
 		by->action = denies ? ACTION_DENY : ACTION_OBSERVE;
-	report_act(a, by, ACT_CAPABILITY, u->capability, flags, 0);
+	report_act(&q->by, by, ACT_CAPABILITY, u->capability, flags, 0);
 	return ret;
-}
-
-/*
- * Does the kernel ask for itself? It does with credentials that it takes for a while:
- * overlayfs copies a file up with those of its mounter. What io_uring takes is the
- * process's own, as registered.
- */
-static __always_inline bool for_itself(struct task_struct *task, const struct cred *cred)
-{
-	if (cred != task->cred || cred == task->real_cred || task->flags & PF_IO_WORKER)
-		return false;
-	return !bpf_core_field_exists(task->io_uring) || !task->io_uring;
-}
-
-/* The answer to a question that the kernel asks of current; denies: it counts. */
-static __always_inline int judge_use(const struct cred *cred, const struct use *u, bool denies)
-{
-	struct task_struct *task = bpf_get_current_task_btf();
-	struct actor a = { .task = task, .r = proc_of(task->tgid) };
-	struct orphan *o = a.r ? 0 : bpf_task_storage_get(&orphans, task, 0, 0);
-	struct identity who, nobody = {};
-	struct ruleset *rs;
-	struct ruling by;
-
-	if (a.r && a.r->flags & PROC_JUDGED) {
-		a.slot = a.r->slot;
-		a.pod = a.r->pod;
-	} else if (o) {
-		a.slot = o->slot;
-		a.pod = o->pod;
-	} else {
-		return 0;
-	}
-	if (for_itself(task, cred))
-		return 0;
-	rs = rules_of(a.slot, a.pod);
-	if (!rs || !restricted(rs->capabilities))
-		return 0;
-	identify(&who, a.r);
-	rule_on(&by, rs->capabilities, 1 + u->capability, &who, &nobody);
-	if (by.action == ACTION_IGNORE)
-		return 0;
-	return settle_use(&a, u, &by, o ? o->base.user_ns : a.r->base.user_ns, denies);
 }
 
 #endif

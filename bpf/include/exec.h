@@ -111,10 +111,9 @@ static __always_inline struct cgroup_pod *join(struct task_struct *task, __u64 c
 }
 
 /* Makes the container of an entry, if its cgroup has none; first come, first kept. */
-static __always_inline __u32 enter(struct task_struct *task, struct proc *r, struct cgroup_pod *c,
-				   struct mnt_namespace *ns)
+static __always_inline __u32 enter(__u32 tgid, __u64 cgroup, struct cgroup_pod *c, struct mnt_namespace *ns)
 {
-	struct container n = { .slot = c->slot, .pod = c->pod, .pid = r->pid };
+	struct container n = { .slot = c->slot, .pod = c->pod, .pid = tgid };
 	__u32 zero = 0;
 	struct node *s = bpf_map_lookup_elem(&settings, &zero);
 
@@ -124,11 +123,11 @@ static __always_inline __u32 enter(struct task_struct *task, struct proc *r, str
 	if (n.mnt_ns != s->host_mnt_ns)
 		n.start = bpf_ktime_get_tai_ns() - s->tai_offset - CTIME_LAG;
 	n.last_mount = last_mount(ns);
-	if (bpf_map_update_elem(&containers, &r->cgroup, &n, BPF_NOEXIST)) {
+	if (bpf_map_update_elem(&containers, &cgroup, &n, BPF_NOEXIST)) {
 		count(&full, FULL_CONTAINERS);
 		return 0;
 	}
-	c->container = r->cgroup;
+	c->container = cgroup;
 	return 1;
 }
 
@@ -168,6 +167,41 @@ static __always_inline void check_exec(struct task_struct *task, struct proc *r,
 		r->base = r->creds; /* acted on, once */
 }
 
+/* What a judged process is remembered by. */
+static __always_inline struct orphan orphan_of(const struct proc *r, const struct creds *base)
+{
+	struct orphan o = { .container = r->program.container, .base = *base, .slot = r->slot, .pod = r->pod };
+
+	return o;
+}
+
+/* A judged process that finds no room for a record is remembered by its task. */
+static __always_inline void remember(struct task_struct *task, const struct orphan *as)
+{
+	struct orphan *o = bpf_task_storage_get(&orphans, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (o)
+		*o = *as;
+}
+
+/* A record for a judged process that had none, if there is room now. What it runs till
+   its next exec is not known. */
+static __always_inline struct proc *revive(struct task_struct *task, const struct orphan *o)
+{
+	struct proc *r = make_proc(task->tgid);
+
+	if (!r)
+		return 0;
+	r->slot = o->slot;
+	r->pod = o->pod;
+	r->pid = task->tgid;
+	r->cgroup = cgroup_of(task);
+	r->program.container = o->container;
+	r->base = o->base;
+	r->flags = PROC_JUDGED;
+	return r;
+}
+
 /*
  * A judged process without a record: one is made if there is room now, else its
  * exec is judged by what its task remembers.
@@ -175,17 +209,12 @@ static __always_inline void check_exec(struct task_struct *task, struct proc *r,
 static __always_inline struct proc *recover(struct task_struct *task, struct orphan *o)
 {
 	struct subject s = { .task = task, .slot = o->slot, .pod = o->pod };
-	struct proc *r = make_proc(task->tgid);
+	struct proc *r = revive(task, o);
 	struct creds now;
 	__u32 gain;
 
-	if (r) {
-		r->slot = o->slot;
-		r->pod = o->pod;
-		r->base = o->base;
-		r->flags = PROC_JUDGED;
+	if (r)
 		return r;
-	}
 	read_creds(task, &now);
 	gain = gain_of(&o->base, &now);
 	if (!gain)
@@ -226,6 +255,7 @@ static __always_inline void portray(struct proc *r, struct task_struct *task, st
 	const struct binary *known;
 	struct container *in;
 	struct binary binary;
+	__u32 must = BINARY_OWN; /* of what a container begins with: see of_image */
 
 	r->mnt_ns = ns->ns.inum;
 	look_at(&binary, bprm->file, ns);
@@ -235,9 +265,11 @@ static __always_inline void portray(struct proc *r, struct task_struct *task, st
 	r->program.dev = known ? known->dev : binary.dev;
 	if (!known)
 		return;
+	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique))
+		must |= BINARY_ROOT;
 	in = bpf_map_lookup_elem(&containers, &r->program.container);
 	if (in ? of_image(&binary, r->mnt_ns, in) && of_image(known, r->mnt_ns, in)
-	       : entry && binary.flags & known->flags & BINARY_OWN)
+	       : entry && (binary.flags & known->flags & must) == must)
 		r->flags |= PROC_IMAGE;
 }
 
@@ -267,6 +299,15 @@ static __always_inline void rule_exec(const struct actor *a, const struct rulese
 	if (by.action == ACTION_KILL && bpf_send_signal(SIGKILL))
 		by.action = ACTION_OBSERVE;
 	report_act(a, &by, ACT_EXEC, 0, 0, a->r ? &a->r->path : 0);
+}
+
+/* An entry for which there is no room is judged from now on all the same. */
+static __always_inline void remember_entry(struct task_struct *task, const struct cgroup_pod *c)
+{
+	struct orphan o = { .container = c->container, .slot = c->slot, .pod = c->pod };
+
+	read_creds(task, &o.base);
+	remember(task, &o);
 }
 
 static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, struct linux_binprm *bprm)
@@ -305,7 +346,11 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 	identify_parent(&parent, rs, judged ? r : 0);
 	if (!r && !o)
 		r = make_proc(tgid);
+	if (!judged && own)
+		entry = enter(tgid, cgroup, c, ns);
 	if (!r) {
+		if (!judged && own)
+			remember_entry(task, c);
 		rule_exec(&a, rs, &parent);
 		return 0;
 	}
@@ -321,7 +366,6 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 	r->pod = a.pod;
 	read_creds(task, &r->creds);
 	if (!judged && own) {
-		entry = enter(task, r, c, ns);
 		r->program.container = c->container;
 		r->base = r->creds;
 		r->flags |= PROC_JUDGED;

@@ -96,6 +96,7 @@ struct proc {
 
 /* What is known of a judged process that has no record. */
 struct orphan {
+	__u64 container;
 	struct creds base;
 	__u32 slot;
 	__u32 pod;

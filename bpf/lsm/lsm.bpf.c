@@ -76,6 +76,8 @@ static __always_inline int judge_exec(struct linux_binprm *bprm)
 
 	if (a.r && !(a.r->flags & PROC_JUDGED))
 		a.r = 0;
+	if (o)
+		a.r = revive(task, o);
 	if (a.r) {
 		a.slot = a.r->slot;
 		a.pod = a.r->pod;
@@ -94,7 +96,7 @@ static __always_inline int judge_exec(struct linux_binprm *bprm)
 		return 0;
 	identify_parent(&parent, rs, a.r);
 	next = attempt(task, bprm, a.r, c, cgroup);
-	identify(&who, o ? 0 : next);
+	identify(&who, o && !a.r ? 0 : next);
 	rule_on(&by, rs->exec, 0, &who, &parent);
 	if (by.action == ACTION_DENY)
 		report_act(&a, &by, ACT_EXEC, 0, 0, next ? &next->path : 0);
@@ -112,8 +114,11 @@ SEC("lsm/capable")
 int BPF_PROG(lsm_capable, struct cred *cred, struct user_namespace *ns, int cap, unsigned int opts, int ret)
 {
 	struct use use = { .ns = ns->ns.inum, .capability = cap, .auditable = !(opts & CAP_OPT_NOAUDIT) };
+	struct asked q = {};
 
-	return ret ?: judge_use(cred, &use, true);
+	if (ret || !rule_use(&q, cred, &use))
+		return ret;
+	return settle_use(&q, &use, true);
 }
 
 __u64 trials;

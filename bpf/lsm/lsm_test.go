@@ -77,6 +77,14 @@ func TestEntryIsDenied(t *testing.T) {
 	}
 }
 
+// A process for which there was no room is not denied everything for good.
+func TestExecOfOrphan(t *testing.T) {
+	r := denying(t)
+	other := r.Copy("other")
+	r.Permit(state.RawPermit{List: bpftest.List, Program: r.Path(8, other)})
+	r.Want("an orphan's program, with room again", r.RunsOrphan(other), true)
+}
+
 // A capability is refused, its process lives; or it is killed before it had it.
 func TestUse(t *testing.T) {
 	const chown = 0

@@ -11,19 +11,6 @@
  */
 #include "exec.h"
 
-/* A child that finds no room for a record is remembered by its task. */
-static __always_inline void remember(struct task_struct *child, const struct creds *base, __u32 slot, __u32 pod)
-{
-	struct orphan *o = bpf_task_storage_get(&orphans, child, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-
-	count(&full, FULL_PROCS);
-	if (!o)
-		return;
-	o->base = *base;
-	o->slot = slot;
-	o->pod = pod;
-}
-
 /* A process with a record begets one; one outside a pod gets its first at exec. */
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
@@ -36,7 +23,7 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	if (!r) {
 		o = bpf_task_storage_get(&orphans, parent, 0, 0);
 		if (o)
-			remember(child, &o->base, o->slot, o->pod);
+			remember(child, o);
 		return 0;
 	}
 	lowered = bpf_map_lookup_elem(&thread_creds, &ptid);
@@ -46,8 +33,12 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 		return 0;
 	}
 	if (bpf_map_update_elem(&procs, &tgid, r, BPF_ANY)) {
-		if (r->flags & PROC_JUDGED)
-			remember(child, lowered ?: &r->base, r->slot, r->pod);
+		count(&full, FULL_PROCS);
+		if (r->flags & PROC_JUDGED) {
+			struct orphan left = orphan_of(r, lowered ?: &r->base);
+
+			remember(child, &left);
+		}
 		return 0;
 	}
 	r = bpf_map_lookup_elem(&procs, &tgid);

@@ -63,6 +63,15 @@ func TestEntryIsKilled(t *testing.T) {
 	}
 }
 
+// A process for which there was no room has a record from its next exec on, and is
+// what it runs.
+func TestExecOfOrphan(t *testing.T) {
+	r := killing(t)
+	other := r.Copy("other")
+	r.Permit(state.RawPermit{List: bpftest.List, Program: r.Path(8, other)})
+	r.Want("an orphan's program, with room again", r.RunsOrphan(other), true)
+}
+
 func TestExecOfFolders(t *testing.T) {
 	const files, below = 6, 7
 	r := killing(t)
