@@ -68,6 +68,18 @@ func NewRuled(t *testing.T, feature string, install ...func(*state.State) error)
 	return r
 }
 
+// Container is the same pod with a container of t's own, if the pod has none yet.
+func (r *Ruled) Container(t *testing.T) *Ruled {
+	t.Helper()
+	of := *r
+	of.T, of.Dir = t, t.TempDir()
+	var err error
+	of.Cgroup, err = os.MkdirTemp(r.Cgroup, "container-")
+	of.must(err)
+	t.Cleanup(func() { of.must(os.Remove(of.Cgroup)) })
+	return &of
+}
+
 func (r *Ruled) skip(feature string, err error) {
 	r.Helper()
 	if strings.Contains(os.Getenv("REQUIRE"), feature) {

@@ -76,6 +76,7 @@ const (
 	capabilityMapTallies          = "tallies"
 	capabilityMapThreadCreds      = "thread_creds"
 	capabilityMapTotals           = "totals"
+	capabilityMapTouched          = "touched"
 	capabilityProgCapabilityTrial = "capability_trial"
 	capabilityProgCapabilityUsed  = "capability_used"
 	capabilityVarAskers           = "askers"
@@ -185,6 +186,7 @@ type capabilityMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // capabilityVariableSpecs contains global variables before they are loaded into the kernel.
@@ -268,6 +270,7 @@ type capabilityMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *capabilityMaps) Close() error {
@@ -325,6 +328,7 @@ func (m *capabilityMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

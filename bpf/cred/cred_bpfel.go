@@ -69,6 +69,7 @@ const (
 	credMapTallies     = "tallies"
 	credMapThreadCreds = "thread_creds"
 	credMapTotals      = "totals"
+	credMapTouched     = "touched"
 	credProgCredExit   = "cred_exit"
 )
 
@@ -174,6 +175,7 @@ type credMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // credVariableSpecs contains global variables before they are loaded into the kernel.
@@ -255,6 +257,7 @@ type credMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *credMaps) Close() error {
@@ -312,6 +315,7 @@ func (m *credMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

@@ -92,6 +92,7 @@ const (
 	gainMapTallies     = "tallies"
 	gainMapThreadCreds = "thread_creds"
 	gainMapTotals      = "totals"
+	gainMapTouched     = "touched"
 	gainProgTryGain    = "try_gain"
 	gainVarTrial       = "_trial"
 )
@@ -198,6 +199,7 @@ type gainMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // gainVariableSpecs contains global variables before they are loaded into the kernel.
@@ -280,6 +282,7 @@ type gainMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *gainMaps) Close() error {
@@ -337,6 +340,7 @@ func (m *gainMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

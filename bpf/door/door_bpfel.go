@@ -71,6 +71,7 @@ const (
 	doorMapTallies     = "tallies"
 	doorMapThreadCreds = "thread_creds"
 	doorMapTotals      = "totals"
+	doorMapTouched     = "touched"
 	doorMapVisits      = "visits"
 	doorProgDoorDepart = "door_depart"
 	doorProgDoorIn     = "door_in"
@@ -187,6 +188,7 @@ type doorMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 	Visits      *ebpf.MapSpec `ebpf:"visits"`
 }
 
@@ -273,6 +275,7 @@ type doorMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 	Visits      *ebpf.Map `ebpf:"visits"`
 }
 
@@ -333,6 +336,7 @@ func (m *doorMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 		m.Visits,
 	)
 }

@@ -59,9 +59,14 @@ static long step(__u32 i, struct walk *w)
 	return 0;
 }
 
+static __always_inline struct mount *mount_of_path(const struct path *path)
+{
+	return cast((void *)path->mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+}
+
 static __always_inline struct mount *mount_of(struct file *file)
 {
-	return cast((void *)file->f_path.mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+	return mount_of_path(&file->f_path);
 }
 
 /*
@@ -113,6 +118,12 @@ static __always_inline __u64 mount_id(struct mount *m)
 	return cast(m, struct mount___unique)->mnt_id_unique;
 }
 
+/* The mount that is the root of a task: of a container when it begins. */
+static __always_inline __u64 root_of(struct task_struct *task)
+{
+	return mount_id(mount_of_path(&task->fs->root));
+}
+
 static __always_inline void look_at(struct binary *b, struct file *file, struct mnt_namespace *ns)
 {
 	struct mount *mnt = mount_of(file);
@@ -122,6 +133,7 @@ static __always_inline void look_at(struct binary *b, struct file *file, struct 
 	b->dev = inode->i_sb->s_dev;
 	b->changed = changed(inode);
 	b->mount = mount_id(mnt);
+	b->generation = inode->i_generation;
 	b->flags = 0;
 	if (mnt->mnt_ns == ns)
 		b->flags |= BINARY_OWN;
@@ -129,16 +141,26 @@ static __always_inline void look_at(struct binary *b, struct file *file, struct 
 		b->flags |= BINARY_ROOT;
 }
 
+/* Has a file of the root mount kept its content, as bpf/lsm/touch.bpf.c has seen? Others may
+   write to a volume. */
+static __always_inline bool only_touched(const struct binary *b, const struct container *c, __u64 container)
+{
+	struct touched_key k = { .container = container, .ino = b->ino, .dev = b->dev, .generation = b->generation };
+	struct touched_at *t = b->mount == c->root ? bpf_map_lookup_elem(&touched, &k) : 0;
+
+	return t && t->changed == b->changed;
+}
+
 /*
  * Did the container begin with this file, and with the mount that it lies on? What
  * the pod made or changed it did not. Where mounts have no unique ids, only the
  * root and what lies on it count.
  */
-static __always_inline bool of_image(const struct binary *b, __u32 mnt_ns, const struct container *c)
+static __always_inline bool of_image(const struct binary *b, __u32 mnt_ns, const struct container *c, __u64 container)
 {
 	if (!(b->flags & BINARY_OWN) || mnt_ns != c->mnt_ns)
 		return false;
-	if (c->start && b->changed > c->start)
+	if (c->start && b->changed > c->start && !only_touched(b, c, container))
 		return false;
 	return c->last_mount ? b->mount <= c->last_mount : b->flags & BINARY_ROOT;
 }

@@ -111,9 +111,10 @@ static __always_inline struct cgroup_pod *join(struct task_struct *task, __u64 c
 }
 
 /* Makes the container of an entry, if its cgroup has none; first come, first kept. */
-static __always_inline __u32 enter(__u32 tgid, __u64 cgroup, struct cgroup_pod *c, struct mnt_namespace *ns)
+static __always_inline __u32 enter(struct task_struct *task, __u64 cgroup, struct cgroup_pod *c,
+				   struct mnt_namespace *ns)
 {
-	struct container n = { .slot = c->slot, .pod = c->pod, .pid = tgid };
+	struct container n = { .slot = c->slot, .pod = c->pod, .pid = task->tgid };
 	__u32 zero = 0;
 	struct node *s = bpf_map_lookup_elem(&settings, &zero);
 
@@ -123,6 +124,7 @@ static __always_inline __u32 enter(__u32 tgid, __u64 cgroup, struct cgroup_pod *
 	if (n.mnt_ns != s->host_mnt_ns)
 		n.start = bpf_ktime_get_tai_ns() - s->tai_offset - CTIME_LAG;
 	n.last_mount = last_mount(ns);
+	n.root = root_of(task);
 	if (bpf_map_update_elem(&containers, &cgroup, &n, BPF_NOEXIST)) {
 		count(&full, FULL_CONTAINERS);
 		return 0;
@@ -255,6 +257,7 @@ static __always_inline void portray(struct proc *r, struct task_struct *task, st
 	const struct binary *known;
 	struct container *in;
 	struct binary binary;
+	__u64 root;
 	__u32 must = BINARY_OWN; /* of what a container begins with: see of_image */
 
 	r->mnt_ns = ns->ns.inum;
@@ -268,9 +271,13 @@ static __always_inline void portray(struct proc *r, struct task_struct *task, st
 	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique))
 		must |= BINARY_ROOT;
 	in = bpf_map_lookup_elem(&containers, &r->program.container);
-	if (in ? of_image(&binary, r->mnt_ns, in) && of_image(known, r->mnt_ns, in)
+	if (in ? of_image(&binary, r->mnt_ns, in, r->program.container) &&
+		     of_image(known, r->mnt_ns, in, r->program.container)
 	       : entry && (binary.flags & known->flags & must) == must)
 		r->flags |= PROC_IMAGE;
+	root = in ? in->root : root_of(task);
+	if (r->flags & PROC_IMAGE && binary.mount == root && known->mount == root)
+		r->flags |= PROC_ROOT;
 }
 
 /* The program of a process before an exec, for rules that name parents. */
@@ -347,7 +354,7 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 	if (!r && !o)
 		r = make_proc(tgid);
 	if (!judged && own)
-		entry = enter(tgid, cgroup, c, ns);
+		entry = enter(task, cgroup, c, ns);
 	if (!r) {
 		if (!judged && own)
 			remember_entry(task, c);

@@ -151,6 +151,15 @@ struct callback_head {
 	void (*func)(struct callback_head *head);
 };
 
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct fs_struct {
+	struct path root;
+};
+
 struct task_struct {
 	unsigned int flags;
 	int pid;
@@ -162,6 +171,7 @@ struct task_struct {
 	const struct cred *real_cred;
 	const struct cred *cred;
 	struct io_uring_task *io_uring; /* 0: it uses none */
+	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
 	struct signal_struct *signal;
@@ -174,8 +184,13 @@ struct super_block {
 };
 
 struct inode {
+	__u16 i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
+	__u32 i_generation;
+	struct {
+		int counter;
+	} i_writecount;
 };
 
 struct inode___split { /* 6.11 and newer */
@@ -200,6 +215,7 @@ struct qstr {
 struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
+	struct inode *d_inode;
 };
 
 struct vfsmount {
@@ -219,12 +235,12 @@ struct mount___unique {
 	struct rb_node mnt_node;
 };
 
-struct path {
-	struct vfsmount *mnt;
-	struct dentry *dentry;
+struct iattr {
+	unsigned int ia_valid;
 };
 
 struct file {
+	unsigned int f_mode;
 	struct path f_path;
 	struct inode *f_inode;
 	struct callback_head f_task_work;

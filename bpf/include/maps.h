@@ -27,6 +27,7 @@
 #define MAX_FOLDERS 4096
 #define MAX_FILE_RULES 65536
 #define MAX_PLACES 32768
+#define MAX_TOUCHED 16384
 #define MAX_TALLIES 16384
 #define MAX_BUCKETS 8192
 #define MAX_FLOWS 131073 /* one above a power of two: twice the buckets, a miss walks half as far */
@@ -171,6 +172,8 @@ struct {
 } buckets SEC(".maps"); /* until when a bucket's events are spoken for; CLOCK_BOOTTIME, ns */
 
 HASH(containers, __u64, struct container, MAX_CGROUPS, BPF_F_NO_PREALLOC);
+HASH(touched, struct touched_key, struct touched_at, MAX_TOUCHED,
+     BPF_F_NO_PREALLOC); /* the agent removes those of containers that are gone */
 HASH(fresh, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* cgroups nobody has run in yet */
 
 struct {
@@ -199,6 +202,7 @@ enum full {
 	FULL_SCRIPTS,
 	FULL_ATTEMPTS,
 	FULL_TALLIES,
+	FULL_TOUCHED,
 	FULLS,
 };
 

@@ -26,6 +26,21 @@ struct binary {
 	__u64 changed; /* inode; CLOCK_REALTIME, ns */
 	__u32 dev;
 	__u32 flags;
+	__u32 generation; /* of the inode's number */
+	__u32 _pad;
+};
+
+/* A file of a container's image whose mode, owner or times were changed, and no more. */
+struct touched_key {
+	__u64 container;
+	__u64 ino;
+	__u32 dev;
+	__u32 generation;
+};
+
+struct touched_at {
+	__u64 changed; /* as of struct binary, by the last such change */
+	__u64 begun; /* 1: another is under way */
 };
 
 /* The script of an exec that is under way. */
@@ -51,6 +66,7 @@ struct cgroup_pod {
  */
 struct container {
 	__u64 last_mount; /* greatest mount id of mnt_ns at entry; 0: not known here */
+	__u64 root; /* id of the mount that is its root */
 	__u64 start; /* CLOCK_REALTIME less CTIME_LAG, ns; 0: on the node's mount namespace */
 	__u32 mnt_ns;
 	__u32 slot;
@@ -71,6 +87,7 @@ struct creds {
 #define PROC_IMAGE 2 /* the container began with the binary, and the mount it lies on */
 #define PROC_CUT 4 /* path longer than PATH_LEN */
 #define PROC_SCRIPT 8 /* the program is a script, run by its interpreter */
+#define PROC_ROOT 16 /* PROC_IMAGE, on the container's root mount: no volume's */
 
 /* One process that belongs to a pod, by tgid. */
 struct proc {

@@ -10,12 +10,13 @@
 #include "gain.h"
 #include "judge.h"
 
-#define SELECTORS 3
+#define SELECTORS 4
+#define PROGRAM_OF_IMAGE 2 /* compile.ProgramOfImage: any program of the container's image */
 #define EVENT_EVERY (SECOND / 100) /* of a pod and rule, in the long run */
 #define EVENT_BURST (2 * SECOND) /* so far ahead: 200 events at once */
 
-/* The programs that a process is to the rules: its path, and what patterns say of the
-   folder it lies in; 0: none. */
+/* The programs that a process is to the rules: its path, what patterns say of the folder
+   it lies in, and any of the image; 0: none. */
 struct identity {
 	__u32 id[SELECTORS];
 };
@@ -34,6 +35,7 @@ static __always_inline void identify(struct identity *who, const struct proc *r)
 	if (!r || !(r->flags & PROC_IMAGE))
 		return;
 	who->id[0] = program_of(&r->program, known_path(r));
+	who->id[3] = r->flags & PROC_ROOT ? PROGRAM_OF_IMAGE : 0;
 	if (r->flags & PROC_CUT)
 		return;
 	f = bpf_map_lookup_elem(&folders, &r->folder); /* folder and path are a folder_key */
@@ -72,17 +74,20 @@ __noinline int permitted(const struct runtime_head *h, __u32 what, const struct 
 	if (!h || !who || !parent || !h->list)
 		return 0;
 	k.list = h->list;
-	for (__u32 i = 0; i < (SELECTORS + 1) * (SELECTORS + 1); i++) {
-		__u32 w = i / (SELECTORS + 1), p = i % (SELECTORS + 1);
-
-		if (p != SELECTORS && !h->parents)
-			continue;
+#pragma unroll /* the verifier loses count of a loop over a key on the stack */
+	for (__u32 w = 0; w <= SELECTORS; w++) {
 		k.program = w < SELECTORS ? who->id[w] : 0;
-		k.parent = p < SELECTORS ? parent->id[p] : 0;
-		if ((w < SELECTORS && !k.program) || (p < SELECTORS && !k.parent))
+		if (w < SELECTORS && !k.program)
 			continue;
+		k.parent = 0;
 		if (bpf_map_lookup_elem(&permits, &k))
 			return 1;
+#pragma unroll
+		for (__u32 p = 0; p < SELECTORS; p++) {
+			k.parent = h->parents ? parent->id[p] : 0;
+			if (k.parent && bpf_map_lookup_elem(&permits, &k))
+				return 1;
+		}
 	}
 	return 0;
 }

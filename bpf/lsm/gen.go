@@ -3,3 +3,4 @@
 package lsm
 
 //go:generate go tool bpf2go -target bpfel -no-global-types lsm lsm.bpf.c
+//go:generate go tool bpf2go -target bpfel -no-global-types touch touch.bpf.c

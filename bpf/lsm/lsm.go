@@ -67,6 +67,10 @@ func Attach(s *state.State, programs ...string) error {
 		return err
 	}
 	defer coll.Close()
+	return attach(s, coll, programs...)
+}
+
+func attach(s *state.State, coll *ebpf.Collection, programs ...string) error {
 	for _, name := range programs {
 		if err := state.Replace(s.Dir.Link(name), coll.Programs[name]); err != nil {
 			return err

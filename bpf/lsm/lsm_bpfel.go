@@ -70,6 +70,7 @@ const (
 	lsmMapTallies        = "tallies"
 	lsmMapThreadCreds    = "thread_creds"
 	lsmMapTotals         = "totals"
+	lsmMapTouched        = "touched"
 	lsmProgLsmCapable    = "lsm_capable"
 	lsmProgLsmExec       = "lsm_exec"
 	lsmProgLsmExecBegins = "lsm_exec_begins"
@@ -183,6 +184,7 @@ type lsmMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // lsmVariableSpecs contains global variables before they are loaded into the kernel.
@@ -266,6 +268,7 @@ type lsmMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *lsmMaps) Close() error {
@@ -324,6 +327,7 @@ func (m *lsmMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

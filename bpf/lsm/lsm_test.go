@@ -12,13 +12,11 @@ import (
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
-func TestMain(m *testing.M) { bpftest.Main(m) }
-
-func attach(s *state.State) error { return Attach(s, slices.Concat(Execs, Uses)...) }
+func attachAll(s *state.State) error { return Attach(s, slices.Concat(Execs, Uses)...) }
 
 func denying(t *testing.T, features ...func(*state.State) error) *bpftest.Ruled {
 	t.Helper()
-	r := bpftest.NewRuled(t, "lsm", append([]func(*state.State) error{Try, process.Install, attach}, features...)...)
+	r := bpftest.NewRuled(t, "lsm", append([]func(*state.State) error{Try, process.Install, attachAll}, features...)...)
 	r.Use(state.RawRuleset{Exec: [2]state.RawRuntimeHead{bpftest.Head(state.ActionDeny)}})
 	return r
 }

@@ -71,6 +71,7 @@ const (
 	natMapTallies     = "tallies"
 	natMapThreadCreds = "thread_creds"
 	natMapTotals      = "totals"
+	natMapTouched     = "touched"
 	natMapVisits      = "visits"
 	natProgNatFour    = "nat_four"
 	natProgNatSix     = "nat_six"
@@ -183,6 +184,7 @@ type natMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 	Visits      *ebpf.MapSpec `ebpf:"visits"`
 }
 
@@ -269,6 +271,7 @@ type natMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 	Visits      *ebpf.Map `ebpf:"visits"`
 }
 
@@ -329,6 +332,7 @@ func (m *natMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 		m.Visits,
 	)
 }

@@ -70,6 +70,7 @@ const (
 	processMapTallies     = "tallies"
 	processMapThreadCreds = "thread_creds"
 	processMapTotals      = "totals"
+	processMapTouched     = "touched"
 	processProgCgroupGone = "cgroup_gone"
 	processProgCgroupMade = "cgroup_made"
 	processProgProcExec   = "proc_exec"
@@ -184,6 +185,7 @@ type processMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // processVariableSpecs contains global variables before they are loaded into the kernel.
@@ -266,6 +268,7 @@ type processMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *processMaps) Close() error {
@@ -324,6 +327,7 @@ func (m *processMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

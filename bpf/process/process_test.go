@@ -103,9 +103,9 @@ func TestRecordFromExecToExit(t *testing.T) {
 	if pathOf(r) != real || r.Program.Ino != st.Ino || r.Pid != uint32(cmd.Process.Pid) || r.ParentPid != uint32(os.Getpid()) {
 		t.Errorf("record of %s: inode %d, pid %d of %d; want %s, inode %d", pathOf(r), r.Program.Ino, r.Pid, r.ParentPid, real, st.Ino)
 	}
-	const judged, image = 1, 2
-	if r.Flags != judged|image {
-		t.Errorf("flags = %d, want judged and of the image", r.Flags)
+	const judged, image, onRoot = 1, 2, 16
+	if r.Flags != judged|image|onRoot {
+		t.Errorf("flags = %d, want judged, of the image and on its root", r.Flags)
 	}
 	must(t, cmd.Process.Kill())
 	cmd.Wait()

@@ -70,6 +70,7 @@ const (
 	scriptMapTallies     = "tallies"
 	scriptMapThreadCreds = "thread_creds"
 	scriptMapTotals      = "totals"
+	scriptMapTouched     = "touched"
 	scriptProgScriptExec = "script_exec"
 )
 
@@ -176,6 +177,7 @@ type scriptMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // scriptVariableSpecs contains global variables before they are loaded into the kernel.
@@ -258,6 +260,7 @@ type scriptMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *scriptMaps) Close() error {
@@ -316,6 +319,7 @@ func (m *scriptMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

@@ -71,6 +71,7 @@ const (
 	sockMapTallies       = "tallies"
 	sockMapThreadCreds   = "thread_creds"
 	sockMapTotals        = "totals"
+	sockMapTouched       = "touched"
 	sockProgSockBind4    = "sock_bind4"
 	sockProgSockBind6    = "sock_bind6"
 	sockProgSockBindTo4  = "sock_bind_to4"
@@ -196,6 +197,7 @@ type sockMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // sockVariableSpecs contains global variables before they are loaded into the kernel.
@@ -281,6 +283,7 @@ type sockMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *sockMaps) Close() error {
@@ -340,6 +343,7 @@ func (m *sockMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

@@ -71,6 +71,7 @@ const (
 	useMapTallies     = "tallies"
 	useMapThreadCreds = "thread_creds"
 	useMapTotals      = "totals"
+	useMapTouched     = "touched"
 	useProgUseRecv    = "use_recv"
 	useProgUseSend    = "use_send"
 	useVarQuota       = "quota"
@@ -182,6 +183,7 @@ type useMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // useVariableSpecs contains global variables before they are loaded into the kernel.
@@ -267,6 +269,7 @@ type useMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *useMaps) Close() error {
@@ -326,6 +329,7 @@ func (m *useMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

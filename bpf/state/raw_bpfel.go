@@ -70,6 +70,7 @@ type RawCgroupPod struct {
 type RawContainer struct {
 	_         structs.HostLayout
 	LastMount uint64
+	Root      uint64
 	Start     uint64
 	MntNs     uint32
 	Slot      uint32
@@ -417,6 +418,20 @@ type RawTallyKey struct {
 	Outcome uint16
 }
 
+type RawTouchedAt struct {
+	_       structs.HostLayout
+	Changed uint64
+	Begun   uint64
+}
+
+type RawTouchedKey struct {
+	_          structs.HostLayout
+	Container  uint64
+	Ino        uint64
+	Dev        uint32
+	Generation uint32
+}
+
 // Names of all BPF objects in the ELF.
 //
 // Used for safe lookups in a Collection or CollectionSpec.
@@ -474,6 +489,7 @@ const (
 	RawMapTallies         = "tallies"
 	RawMapThreadCreds     = "thread_creds"
 	RawMapTotals          = "totals"
+	RawMapTouched         = "touched"
 	RawVarActEvent        = "_act_event"
 	RawVarEscalationEvent = "_escalation_event"
 	RawVarExecEvent       = "_exec_event"
@@ -582,6 +598,7 @@ type RawMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // RawVariableSpecs contains global variables before they are loaded into the kernel.
@@ -668,6 +685,7 @@ type RawMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *RawMaps) Close() error {
@@ -725,6 +743,7 @@ func (m *RawMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

@@ -70,6 +70,7 @@ const (
 	floorMapTallies     = "tallies"
 	floorMapThreadCreds = "thread_creds"
 	floorMapTotals      = "totals"
+	floorMapTouched     = "touched"
 	floorMapTuples      = "tuples"
 	floorProgCycler     = "cycler"
 	floorProgLru        = "lru"
@@ -184,6 +185,7 @@ type floorMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 	Tuples      *ebpf.MapSpec `ebpf:"tuples"`
 }
 
@@ -270,6 +272,7 @@ type floorMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 	Tuples      *ebpf.Map `ebpf:"tuples"`
 }
 
@@ -329,6 +332,7 @@ func (m *floorMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 		m.Tuples,
 	)
 }

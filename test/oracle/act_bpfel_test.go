@@ -85,6 +85,7 @@ const (
 	actMapTallies     = "tallies"
 	actMapThreadCreds = "thread_creds"
 	actMapTotals      = "totals"
+	actMapTouched     = "touched"
 	actProgAskAct     = "ask_act"
 )
 
@@ -192,6 +193,7 @@ type actMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // actVariableSpecs contains global variables before they are loaded into the kernel.
@@ -275,6 +277,7 @@ type actMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *actMaps) Close() error {
@@ -334,6 +337,7 @@ func (m *actMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

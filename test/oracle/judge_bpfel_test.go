@@ -107,6 +107,7 @@ const (
 	judgeMapTallies     = "tallies"
 	judgeMapThreadCreds = "thread_creds"
 	judgeMapTotals      = "totals"
+	judgeMapTouched     = "touched"
 	judgeProgAskJudge   = "ask_judge"
 )
 
@@ -213,6 +214,7 @@ type judgeMapSpecs struct {
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
+	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
 
 // judgeVariableSpecs contains global variables before they are loaded into the kernel.
@@ -295,6 +297,7 @@ type judgeMaps struct {
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
 	Totals      *ebpf.Map `ebpf:"totals"`
+	Touched     *ebpf.Map `ebpf:"touched"`
 }
 
 func (m *judgeMaps) Close() error {
@@ -353,6 +356,7 @@ func (m *judgeMaps) Close() error {
 		m.Tallies,
 		m.ThreadCreds,
 		m.Totals,
+		m.Touched,
 	)
 }
 

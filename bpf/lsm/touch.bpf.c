@@ -1,0 +1,98 @@
+//go:build ignore
+
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Files of a container's image whose mode, owner or times change keep their content, and
+ * so are the image's still: the inode's change time alone does not tell. What may be
+ * written to is not.
+ *
+ * Hooks: lsm inode_setattr, inode_post_setattr (6.9), file_open. Only observe.
+ * Closed: what is not noted here counts as changed.
+ */
+#include "binary.h"
+#include "process.h"
+
+#define ATTR_SIZE (1 << 3) /* include/linux/fs.h */
+#define FMODE_WRITE 2
+#define S_IFMT 0170000
+#define S_IFREG 0100000
+
+struct mnt_idmap;
+
+/* The key of an inode in the container of current; the container, 0 if there is none. */
+static __always_inline struct container *in_container(struct touched_key *k, struct inode *inode)
+{
+	struct proc *r = proc_of(bpf_get_current_pid_tgid() >> 32);
+	__u64 id;
+
+	if (!r || !(r->flags & PROC_JUDGED))
+		return 0;
+	k->container = id = r->program.container;
+	k->ino = inode->i_ino;
+	k->dev = inode->i_sb->s_dev;
+	k->generation = inode->i_generation;
+	return bpf_map_lookup_elem(&containers, &id);
+}
+
+static __always_inline bool is_program(struct inode *inode)
+{
+	return (inode->i_mode & S_IFMT) == S_IFREG && inode->i_mode & 0111;
+}
+
+/* The inode is locked from here to touch_ends. */
+SEC("lsm/inode_setattr")
+int BPF_PROG(touch_begins, struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr, int ret)
+{
+	struct inode *inode = dentry->d_inode;
+	struct touched_at begun = { .begun = 1 }, *t;
+	struct touched_key k = {};
+	struct container *c = in_container(&k, inode);
+
+	if (ret || !c)
+		return ret;
+	t = bpf_map_lookup_elem(&touched, &k);
+	if (attr->ia_valid & ATTR_SIZE) {
+		if (t)
+			bpf_map_delete_elem(&touched, &k);
+		return 0;
+	}
+	if (t)
+		t->begun = t->changed == changed(inode) || changed(inode) <= c->start;
+	else if (is_program(inode) && changed(inode) <= c->start &&
+		 bpf_map_update_elem(&touched, &k, &begun, BPF_NOEXIST))
+		count(&full, FULL_TOUCHED);
+	return 0;
+}
+
+SEC("lsm/inode_post_setattr")
+int BPF_PROG(touch_ends, struct mnt_idmap *idmap, struct dentry *dentry)
+{
+	struct inode *inode = dentry->d_inode;
+	struct touched_key k = {};
+	struct touched_at *t;
+
+	if (!in_container(&k, inode))
+		return 0;
+	t = bpf_map_lookup_elem(&touched, &k);
+	if (!t || !t->begun)
+		return 0;
+	t->begun = 0;
+	t->changed = inode->i_writecount.counter > 0 ? 0 : changed(inode);
+	return 0;
+}
+
+/* Who may write counts as a writer before this; what it writes need not change the time,
+   which is coarse. */
+SEC("lsm/file_open")
+int BPF_PROG(touch_writer, struct file *file, int ret)
+{
+	struct touched_key k = {};
+
+	if (ret || !(file->f_mode & FMODE_WRITE) || !in_container(&k, file->f_inode))
+		return ret;
+	if (bpf_map_lookup_elem(&touched, &k))
+		bpf_map_delete_elem(&touched, &k);
+	return 0;
+}
+
+char _license[] SEC("license") = "Dual BSD/GPL";
