@@ -12,8 +12,10 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
@@ -22,9 +24,12 @@ import (
 )
 
 const (
-	rateRounds = 20
+	rateRounds = 40
 	exchanges  = 3000 // of a round, over one connection
-	connects   = 800  // of a round; all rounds together stay below the ephemeral ports
+	connects   = 600  // of a round
+	// settle is longer than what a round leaves to the agent to read takes: no other
+	// round bears it.
+	settle = 50 * time.Millisecond
 )
 
 // What is at the pods' doors.
@@ -99,11 +104,25 @@ func compare(ctx context.Context, f figures, bin, suffix, serverCPU string) (err
 	}
 	with, without, idle := pairs[0].ns, pairs[1].ns, pairs[2].ns
 	for what, n := range map[string]float64{"rr": exchanges, "crr": connects} {
-		f.add(what+suffix+"_us", median(with[what])/n/1000, "us")
-		f.add(what+suffix+"_ratio", median(without[what])/median(with[what]), "")
-		f.add(what+suffix+"_nop_ratio", median(without[what])/median(idle[what]), "")
+		f.add(what+suffix+"_us", median(slices.Clone(with[what]))/n/1000, "us")
+		all := ratios(without[what], with[what])
+		f.add(what+suffix+"_ratio", median(all), "")
+		f.add(what+suffix+"_ratio_q1", all[len(all)/4], "")
+		f.add(what+suffix+"_ratio_q3", all[len(all)*3/4], "")
+		f.add(what+suffix+"_nop_ratio", median(ratios(without[what], idle[what])), "")
 	}
 	return nil
+}
+
+// ratios compares round by round, since what else the machine does changes from one to
+// the next; in order.
+func ratios(without, with []float64) []float64 {
+	all := make([]float64, len(with))
+	for i := range all {
+		all[i] = without[i] / with[i]
+	}
+	slices.Sort(all)
+	return all
 }
 
 func newLines(bin string) (*lines, error) {
@@ -124,8 +143,8 @@ func (l *lines) gate(ctx context.Context) error {
 	}
 	_, err := l.node.Client().Put(ctx, "NetworkPolicy", "default", "bench", []byte(`{"apiVersion": "networking.k8s.io/v1",
 "kind": "NetworkPolicy", "metadata": {"namespace": "default", "name": "bench"}, "spec": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"],
-"ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 5201}]}],
-"egress": [{"to": [{"podSelector": {}}], "ports": [{"port": 5201}]}]}}`))
+"ingress": [{"from": [{"podSelector": {}}], "ports": [{"port": 5201, "endPort": 5204}]}],
+"egress": [{"to": [{"podSelector": {}}], "ports": [{"port": 5201, "endPort": 5204}]}]}}`))
 	return err
 }
 
@@ -229,6 +248,7 @@ func (l *lines) round(what string, counts bool) error {
 	if counts {
 		l.ns[what] = append(l.ns[what], ns)
 	}
+	time.Sleep(settle)
 	return nil
 }
 
