@@ -16,6 +16,7 @@
 
 #define ALLOW 1
 #define DENY 0
+#define SOCK_STREAM 1
 #define IPPROTO_MPTCP_ 262
 
 static __always_inline struct proc *current_proc(void)
@@ -59,6 +60,15 @@ static __always_inline bool owned(const struct addr *a, __u32 slot)
 	__u32 *owner = bpf_map_lookup_elem(&owners, a);
 
 	return owner && *owner == slot;
+}
+
+/* May a denial to connect be told to the process? If not, the door drops in silence. */
+static __always_inline bool answers(struct assignment r)
+{
+	__u32 id = r.ruleset;
+	struct ruleset *rs = bpf_map_lookup_elem(&rulesets, &id);
+
+	return rs && rs->errno_response[EGRESS];
 }
 
 /* Reports a denial; the pod's own address, or the peer's, is not known yet. */
@@ -114,11 +124,9 @@ static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct a
 	if (!p || !r || is_loopback(peer) || is_unspecified(peer)) /* unspecified: loopback too */
 		return ALLOW;
 	escaped = cookie != p->netns;
-	if (!escaped && owned(peer, c->slot))
-		return ALLOW;
 	*(__u64 *)&q.rules = *(volatile __u64 *)r;
-	if (q.rules.ruleset == RULESET_CLOSED && !escaped)
-		return ALLOW; /* silent: the door drops it */
+	if (!escaped && (!answers(q.rules) || owned(peer, c->slot)))
+		return ALLOW;
 	if (escaped)
 		q.layers = ALL_LAYERS;
 	q.protocol = protocol == IPPROTO_MPTCP_ ? IPPROTO_TCP : protocol;
@@ -247,9 +255,12 @@ static __always_inline int stamp_only(struct bpf_sock *sk)
 	return ALLOW;
 }
 
+/* TCP has no use for a stamp before it is bound or connected. */
 SEC("cgroup/sock_create")
 int sock_create(struct bpf_sock *sk)
 {
+	if (sk->type == SOCK_STREAM && sk->protocol == IPPROTO_TCP)
+		return ALLOW;
 	return stamp_only(sk);
 }
 
