@@ -10,14 +10,16 @@
 #include "service.h"
 #include "visit.h"
 
+/* The process of the socket that sends; a SYN-ACK is sent for the listener. */
 static __always_inline bool read_stamp(struct __sk_buff *skb, struct stamp *s)
 {
-	struct bpf_sock *sk = skb->sk;
+	struct bpf_sock *sk = skb->sk, *full;
 	struct stamp *found;
 
 	if (!sk)
 		return false;
-	sk = bpf_sk_fullsock(sk);
+	full = bpf_sk_fullsock(sk);
+	sk = full ?: bpf_get_listener_sock(sk);
 	if (!sk)
 		return false;
 	found = bpf_sk_storage_get(&stamps, sk, 0, 0);

@@ -180,8 +180,8 @@ struct {
 	__uint(type, BPF_MAP_TYPE_SK_STORAGE);
 	__type(key, __u32);
 	__type(value, struct stamp);
-	__uint(map_flags, BPF_F_NO_PREALLOC | BPF_F_CLONE);
-} stamps SEC(".maps"); /* accepted sockets inherit the listener's */
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+} stamps SEC(".maps"); /* of an accepted socket, the listener's counts until another uses it */
 
 /* Events, and counters that do not depend on room in a ring. */
 RING(flow_ring, struct flow_event);

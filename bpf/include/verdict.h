@@ -76,10 +76,8 @@ static __always_inline int recheck(struct __sk_buff *skb, const struct visit *v,
 		put_flow(&v->key, flow, false);
 		return pass(skb, v->direction, v->slot, flow->flags);
 	}
-	if (v->direction == EGRESS && (skb->sk || flow->direction == EGRESS)) {
-		__builtin_memset(&flow->process, 0, sizeof(flow->process));
-		read_stamp(skb, &flow->process); /* who sends now, not who began */
-	}
+	if (v->direction == EGRESS && !read_stamp(skb, &flow->process) && flow->direction == EGRESS)
+		__builtin_memset(&flow->process, 0, sizeof(flow->process)); /* who sends now, not who began */
 	if (v->direction == EGRESS && !own(v) && !tolerated(v)) {
 		flow->verdict = VERDICT_DENIED;
 		flow->reason = REASON_SPOOFED;

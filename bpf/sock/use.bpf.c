@@ -2,8 +2,8 @@
 
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Who uses a connected socket, if not who connected it: it was inherited over an
- * exec, or passed. The connection is then judged as the new program's, from its
+ * Who uses a connected socket, if not who connected it, or listened: it was inherited
+ * over an exec, or passed. The connection is then judged as the new program's, from its
  * next frame on; what it sent or received just now has passed.
  *
  * Hooks: tp_btf sock_send_length, sock_recv_length (6.3), on every send and receive
@@ -13,6 +13,7 @@
 #include "process.h"
 
 #define AF_INET 2
+#define AF_INET6 10
 
 static __always_inline bool same_program(const struct program *a, const struct program *b)
 {
@@ -35,8 +36,9 @@ static __always_inline void key_of(struct flow_key *k, struct sock *sk)
 	k->protocol = sk->sk_protocol;
 }
 
-/* Has the doors judge the socket's flow anew, by whichever interface it goes. */
-static __always_inline void judge_anew(struct sock *sk, __u32 slot)
+/* Has the doors judge the socket's flow anew, by whichever interface it goes, if it was
+   judged as another program's. */
+static __always_inline void judge_anew(struct sock *sk, __u32 slot, const struct program *program)
 {
 	struct pod *p = bpf_map_lookup_elem(&pods, &slot);
 	struct flow_key k = {};
@@ -48,34 +50,49 @@ static __always_inline void judge_anew(struct sock *sk, __u32 slot)
 	for (int i = 0; i < POD_LINKS && p->links[i]; i++) {
 		k.ifindex = p->links[i];
 		f = bpf_map_lookup_elem(&flows, &k);
-		if (!f)
+		if (!f || same_program(&f->process.program, program))
 			continue;
 		f->behind.known = 0;
 		f->judged.ruleset = RULESET_STALE;
 	}
 }
 
+static __always_inline bool connected(struct sock *sk)
+{
+	__u16 family = sk->__sk_common.skc_family;
+
+	return (family == AF_INET || family == AF_INET6) && sk->__sk_common.skc_dport;
+}
+
+/* An accepted socket gets its stamp here, by its first use. */
 static __always_inline int used(struct sock *sk)
 {
 	struct program none = {}, *program = &none;
-	struct stamp *s = bpf_sk_storage_get(&stamps, sk, 0, 0);
+	struct stamp *s;
 	struct proc *r;
 
-	if (!s || !sk->__sk_common.skc_dport)
+	if (!connected(sk))
 		return 0;
 	r = proc_of(bpf_get_current_pid_tgid() >> 32);
 	if (!r)
 		return 0;
+	s = bpf_sk_storage_get(&stamps, sk, 0, BPF_SK_STORAGE_GET_F_CREATE);
+	if (!s) {
+		count(&full, FULL_STAMPS);
+		return 0;
+	}
 	if (r->flags & PROC_IMAGE)
 		program = &r->program;
-	if (same_program(&s->program, program))
+	if (s->pid && same_program(&s->program, program))
 		return 0;
+	if (!s->pid)
+		s->slot = r->slot;
 	s->program = *program;
 	s->known = known_path(r);
 	s->exec_id = r->exec_id;
 	s->pid = r->pid;
 	s->uid = bpf_get_current_uid_gid();
-	judge_anew(sk, s->slot);
+	judge_anew(sk, s->slot, program);
 	return 0;
 }
 
