@@ -38,6 +38,8 @@ func actions() map[string]action {
 	return map[string]action{
 		"serve":              {"tcp|udp ADDR:PORT [--after D]", 2, serve},
 		"serve-group":        {"tcp|udp ADDR:PORT", 2, serveGroup},
+		"serve-by":           {"PATH ADDR:PORT", 2, serveBy},
+		"echo-fd":            {"FD", 1, echoFD},
 		"ask":                {"tcp|udp ADDR:PORT", 2, ask},
 		"chat":               {"tcp|udp ADDR:PORT [--listen] [--quiet] [--wait D]", 2, chat},
 		"dial":               {"tcp|udp ADDR:PORT [--timeout D] [--from-port N] [--unconnected] [--size N]", 2, dial},

@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -134,6 +135,46 @@ func useFD(args []string) error {
 	}
 	still()
 	return useSocket(fd)
+}
+
+// serveBy accepts connections and has another program answer each.
+func serveBy(args []string) error {
+	l, err := net.Listen("tcp", args[1])
+	if err != nil {
+		return err
+	}
+	fmt.Println("ready")
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return err
+		}
+		f, err := conn.(*net.TCPConn).File()
+		if err != nil {
+			return err
+		}
+		cmd := exec.Command(args[0], "echo-fd", "3")
+		cmd.ExtraFiles = []*os.File{f}
+		if err := cmd.Start(); err != nil {
+			return err
+		}
+		f.Close()
+		conn.Close()
+		go cmd.Wait() // its failure is the client's to see
+	}
+}
+
+func echoFD(args []string) error {
+	fd, err := strconv.Atoi(args[0])
+	if err != nil {
+		return err
+	}
+	conn, err := net.FileConn(os.NewFile(uintptr(fd), "conn"))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(struct{ io.Writer }{conn}, struct{ io.Reader }{conn}) // no splice: it receives unseen
+	return err
 }
 
 // packetSend writes a UDP datagram to the wire below the socket hooks, as a

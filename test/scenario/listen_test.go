@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sluice-io/sluice/agent/rpc"
+	"github.com/sluice-io/sluice/test/harness"
 )
 
 // TestProcessListens lets one program of a pod be reached and no other.
@@ -53,4 +54,28 @@ func TestProcessListens(t *testing.T) {
 			reach("without an agent", ok, silence)
 		})
 	}
+}
+
+// A connection that one program accepts and another answers is the other's.
+func TestAcceptedByAnother(t *testing.T) {
+	w := newWorld(t, harness.Config{})
+	dir := mustDir(t)
+	good, bad := copyOf(t, dir, "good"), copyOf(t, dir, "bad")
+	server, client := w.pod("server"), w.pod("client")
+	w.keep(server, good, "serve-by", good, "[::]:80").await("ready")
+	w.keep(server, good, "serve-by", bad, "[::]:81").await("ready")
+	reach := func(what string, byBad int) {
+		t.Helper()
+		w.expectAll(what, client, []try{
+			{ok, []string{"dial", "tcp", at(server.IPv4(), 80)}}, {byBad, []string{"dial", "tcp", at(server.IPv4(), 81)}},
+			{ok, []string{"dial", "tcp", at(server.IPv6(), 80)}}, {byBad, []string{"dial", "tcp", at(server.IPv6(), 81)}},
+		})
+	}
+	reach("no policy", ok)
+	w.flow(server, "a flow with the program that listens", func(f *rpc.Flow) bool {
+		return f.Direction == "ingress" && f.Destination.Process != nil && f.Destination.Process.Path == good
+	})
+	w.putAs("WorkloadPolicy", "listen", fmt.Sprintf(
+		`{podSelector: {matchLabels: {app: server}}, ingress: {allow: [{processes: [{path: %s}]}]}}`, good))
+	reach("good alone", silence)
 }
