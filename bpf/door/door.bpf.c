@@ -159,7 +159,8 @@ static __always_inline int door(struct __sk_buff *skb, __u8 direction)
 	v->len = skb->len;
 	if (direction == EGRESS)
 		skb->tc_index = 0; /* a pod may have written what pass() says */
-	parse_frame(skb, &v->frame);
+	if (!parse_usual(skb, &v->frame))
+		parse_frame(skb, &v->frame);
 	v->now = bpf_ktime_get_coarse_ns();
 	v->mac = direction == EGRESS ? source_mac(skb) : 0;
 	verdict = verdict_of(skb, v);

@@ -36,6 +36,7 @@
 #define IPPROTO_SHIM6 140
 #define IPPROTO_HIP 139
 #define MF 0x2000 /* more fragments (IPv4) */
+#define OFFSET 0x1fff /* of a fragment (IPv4), in units of 8 bytes */
 #define VID 0xfff
 #define MAX_TAGS 2 /* within a frame, besides the one that the kernel takes out */
 
@@ -239,7 +240,7 @@ __noinline int parse_ip(struct __sk_buff *skb, struct header *ip)
 		ip->at += h.ihl * 4;
 		ip->payload = ip->at;
 		ip->piece = h.protocol;
-		ip->offset = (bpf_ntohs(h.frag_off) & 0x1fff) * 8;
+		ip->offset = (bpf_ntohs(h.frag_off) & OFFSET) * 8;
 		ip->more = (bpf_ntohs(h.frag_off) & MF) != 0;
 		ip->datagram = h.id;
 		ip->split = ip->more || ip->offset;

@@ -5,6 +5,37 @@
 
 #include "decide.h"
 
+/*
+ * Reads the usual frame in place: TCP, whole, in IPv4 without options, untagged. False:
+ * it is not, and parse_frame says what it is. Sets what of f was not zeroed and is read
+ * of a flow's frame.
+ */
+static __always_inline bool parse_usual(struct __sk_buff *skb, struct frame *f)
+{
+	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
+	__u8 *tcp = (void *)(ip + 1);
+	__u32 end;
+
+	if ((void *)(tcp + 14) > (void *)(long)skb->data_end || skb->protocol != bpf_htons(ETH_P_IP))
+		return false;
+	if (*(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(MF | OFFSET))
+		return false;
+	end = ETH_HLEN + bpf_ntohs(ip->tot_len);
+	if (end < ETH_HLEN + sizeof(*ip) + 14 || end > skb->len || skb->vlan_present)
+		return false;
+	map_v4(&f->src, ip->saddr);
+	map_v4(&f->dst, ip->daddr);
+	f->sport = *(__be16 *)tcp;
+	f->dport = *(__be16 *)(tcp + 2);
+	f->protocol = IPPROTO_TCP;
+	f->tcp_flags = tcp[13];
+	f->tcp_words = tcp[12] >> 4;
+	f->kind = KIND_FLOW;
+	f->at = ETH_HLEN + sizeof(*ip);
+	f->end = end;
+	return true;
+}
+
 static __always_inline bool opens(const struct frame *f)
 {
 	return f->protocol == IPPROTO_TCP && (f->tcp_flags & (TCP_SYN | TCP_ACK)) == TCP_SYN;
