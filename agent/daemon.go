@@ -21,6 +21,7 @@ import (
 	"github.com/sluice-io/sluice/agent/engine"
 	"github.com/sluice-io/sluice/agent/journal"
 	"github.com/sluice-io/sluice/agent/metrics"
+	"github.com/sluice-io/sluice/agent/secrets"
 	"github.com/sluice-io/sluice/agent/store"
 	"github.com/sluice-io/sluice/bpf/door"
 	"github.com/sluice-io/sluice/bpf/state"
@@ -46,8 +47,12 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 	if err != nil {
 		return err
 	}
+	mask, err := secrets.New(c.MaskPatterns)
+	if err != nil {
+		return fmt.Errorf("maskPatterns: %w", err)
+	}
 	dp, err := datapath.Open(datapath.Config{
-		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c),
+		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c), Tells: tells(c),
 		AntiSpoofing: antiSpoofing[c.AntiSpoofing], Keep: c.EstablishedConnections == "Keep",
 		NoLSM:     slices.Contains(c.Disable, "lsm"),
 		NoScripts: slices.Contains(c.Disable, "scripts"), NoSockets: slices.Contains(c.Disable, "sockets"), NoNetfilter: slices.Contains(c.Disable, "netfilter"),
@@ -61,10 +66,14 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 	}
 	warnOfSizes(c.Maps, dp.State(), log)
 	history := journal.New(0, 0)
-	eng, err := engine.New(engine.Config{
+	cfg := engine.Config{
 		Version: c.Version, Node: c.NodeName, StateDir: c.StateDir, CgroupRoot: root,
-		NoSyscalls: slices.Contains(c.Disable, "syscalls"),
-	}, dp, history, log)
+		NoSyscalls: slices.Contains(c.Disable, "syscalls"), Hide: mask.Hide,
+	}
+	if c.Args == "Full" {
+		cfg.Hide = nil
+	}
+	eng, err := engine.New(cfg, dp, history, log)
 	if err != nil {
 		return err
 	}
@@ -153,6 +162,22 @@ func sizes(c cli.AgentConfig) state.Sizes {
 // antiSpoofing are the modes by their names in the configuration.
 var antiSpoofing = map[string]datapath.AntiSpoofing{
 	"": datapath.SpoofEnforce, "Enforce": datapath.SpoofEnforce, "Audit": datapath.SpoofAudit, "Off": datapath.SpoofOff,
+}
+
+// tells says what of processes leaves the kernel unless somebody asks for more.
+func tells(c cli.AgentConfig) datapath.Tells {
+	var t datapath.Tells
+	events := c.Events
+	if events == nil {
+		events = cli.ProcessEvents[:]
+	}
+	for _, name := range events {
+		t |= datapath.TellsOf(name)
+	}
+	if c.Args != "Off" {
+		t |= datapath.TellArgs
+	}
+	return t
 }
 
 func flows(c cli.AgentConfig) door.Config {

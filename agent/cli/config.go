@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -38,6 +39,13 @@ type AgentConfig struct {
 	// AntiSpoofing is Enforce, Audit or Off; EstablishedConnections Recheck or Keep.
 	AntiSpoofing           string `json:"antiSpoofing"`
 	EstablishedConnections string `json:"establishedConnections"`
+
+	// Args says what is told of arguments: Full, Masked (the default) or Off. MaskPatterns
+	// are regular expressions of further secrets.
+	Args         string   `json:"args"`
+	MaskPatterns []string `json:"maskPatterns"`
+	// Events are what is told of every pod's processes: exec, fork, exit; nil is all.
+	Events []string `json:"events"`
 
 	Maps       MapSizes   `json:"maps"`
 	FlowQuotas FlowQuotas `json:"flowQuotas"`
@@ -155,9 +163,20 @@ func (cfg *AgentConfig) validate() error {
 	}{
 		"antiSpoofing":           {cfg.AntiSpoofing, []string{"Enforce", "Audit", "Off"}},
 		"establishedConnections": {cfg.EstablishedConnections, []string{"Recheck", "Keep"}},
+		"args":                   {cfg.Args, []string{"Full", "Masked", "Off"}},
 	} {
 		if enum.value != "" && !slices.Contains(enum.allowed, enum.value) {
 			errs = append(errs, fmt.Errorf("%s: %q: write %s", field, enum.value, strings.Join(enum.allowed, " or ")))
+		}
+	}
+	for i, name := range cfg.Events {
+		if !slices.Contains(ProcessEvents[:], name) {
+			errs = append(errs, fmt.Errorf("events[%d]: %q: write %s", i, name, strings.Join(ProcessEvents[:], " or ")))
+		}
+	}
+	for i, pattern := range cfg.MaskPatterns {
+		if _, err := regexp.Compile(pattern); err != nil {
+			errs = append(errs, fmt.Errorf("maskPatterns[%d]: %w", i, err))
 		}
 	}
 	t := &cfg.Timeouts
@@ -171,6 +190,9 @@ func (cfg *AgentConfig) validate() error {
 	}
 	return errors.Join(errs...)
 }
+
+// ProcessEvents are the types of events that need no rule.
+var ProcessEvents = [...]string{"exec", "fork", "exit"}
 
 // switches are the optional points that --disable may name.
 var switches = [...]string{"syscalls", "scripts", "netfilter", "lsm"}

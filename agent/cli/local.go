@@ -23,6 +23,9 @@ Options without a flag stand in a file:
   kind: AgentConfiguration
   antiSpoofing: Enforce              # Enforce | Audit | Off: frames that bear a foreign source
   establishedConnections: Recheck    # Recheck | Keep: what a change of rules does to them
+  args: Masked                       # Full | Masked | Off: arguments of processes; secrets are masked
+  maskPatterns: ['licen[cs]e=(\S+)'] # further secrets: the last group of a match, or all of it
+  events: [exec, fork, exit]         # told of all pods' processes; a process needs its exec to have a name
   maps: {flows: 131073, processes: 16384, addresses: 131072, prefixes: 65536, edges: 262144, ports: 131072}
   flowQuotas: {halfOpen: 4096, open: 32768, denied: 4096}   # of one pod
   timeouts:

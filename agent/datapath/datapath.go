@@ -38,6 +38,7 @@ type Config struct {
 	Flows        door.Config
 	AntiSpoofing AntiSpoofing
 	Keep         bool // established connections outlive a change of rules
+	Tells        Tells
 	// NoNetfilter leaves the point after DNAT out.
 	NoNetfilter bool
 	// NoSockets leaves the programs out that see who uses a connected socket.

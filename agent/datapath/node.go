@@ -69,6 +69,7 @@ func (d *Datapath) describe(c Config) error {
 		n.HostMntNs = uint32(st.Ino)
 		n.AntiSpoofing = uint8(c.AntiSpoofing)
 		n.Keep = flag(c.Keep)
+		n.Tells = uint8(c.Tells)
 	})
 	return err
 }

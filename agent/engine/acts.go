@@ -17,11 +17,12 @@ import (
 // Act takes an act that a rule does not allow, and what the kernel did about it.
 func (e *Engine) Act(ev state.RawActEvent) {
 	name := e.view.pod(ev.Pod)
+	id := execID{ev.ExecId, ev.Pid}
 	out := rpc.Event{
 		Time: e.wall.at(ev.Time), Type: state.Act(ev.Kind), Outcome: state.Outcome(ev.Outcome),
 		Pod: rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
 		Process: rpc.Process{
-			Path: text(ev.Path[:]), PID: ev.Pid, UID: ev.Uid, ExecID: execID{ev.ExecId, ev.Pid}.String(),
+			Path: text(ev.Path[:]), PID: ev.Pid, UID: ev.Uid, ExecID: id.String(),
 		},
 		Rule: e.view.rule(ev.Rule),
 	}
@@ -34,7 +35,9 @@ func (e *Engine) Act(ev state.RawActEvent) {
 	}
 	// A denied exec has made no process image; what is told is the one before.
 	made := ev.Kind == state.ActExec && ev.Outcome != state.ActionDeny
-	out.Process.ParentExecID = e.parentOf(execID{ev.ExecId, ev.Pid}, ev.ParentExecId, made)
+	out.Process.ParentExecID = e.parentOf(id, ev.ParentExecId, made)
+	e.names.complete(&out.Process, id)
+	out.Lineage = e.names.lineage(id)
 	e.report(out)
 }
 

@@ -33,6 +33,8 @@ type Config struct {
 	StateDir   string
 	CgroupRoot string // cgroup2 folder under which pods live
 	NoSyscalls bool   // never attach to every system call
+	// Hide takes out of arguments what is not to be told; nil: all is told.
+	Hide func(args []string) []string
 }
 
 // Engine is the agent's core. Its methods may be called from any goroutine.
@@ -91,7 +93,7 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 	}
 	return &Engine{
 		cfg: cfg, log: log, dp: dp, records: records, journal: j,
-		names:    newNames(dp),
+		names:    newNames(dp, cfg.CgroupRoot, cfg.Hide),
 		compiler: compile.New(ids),
 		ids:      ids,
 		cluster:  &policy.Cluster{},

@@ -19,7 +19,9 @@ import (
 // Exec takes an exec of a pod's process. A container that has not been looked into
 // is, now that it has a process.
 func (e *Engine) Exec(ev state.RawExecEvent) {
-	e.observe(&ev.Process, rpc.Event{Type: "exec", Process: e.names.exec(&ev)})
+	process := e.names.exec(&ev)
+	lineage := e.names.lineage(execID{ev.Process.ExecId, ev.Process.Pid})
+	e.observe(&ev.Process, rpc.Event{Type: "exec", Process: process, Lineage: lineage})
 	if ev.Entry != 0 || e.files.waits(ev.Process.Container) {
 		e.later()
 	}
@@ -60,26 +62,30 @@ func (e *Engine) Escalation(ev state.RawEscalationEvent) {
 	case state.ActionAudit:
 		outcome = "audited"
 	}
-	e.report(rpc.Event{
+	id := execID{ev.ExecId, ev.Pid}
+	out := rpc.Event{
 		Time: e.wall.at(ev.Time), Type: "escalation", Class: "Privileges", Outcome: outcome,
 		Pod: rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name},
 		Process: rpc.Process{
-			Path: text(ev.Path[:]), PID: ev.Pid, UID: ev.To.Uid[0], ExecID: execID{ev.ExecId, ev.Pid}.String(),
-			ParentExecID: e.parentOf(execID{ev.ExecId, ev.Pid}, ev.ParentExecId, ev.AtExec != 0),
+			Path: text(ev.Path[:]), PID: ev.Pid, UID: ev.To.Uid[0], ExecID: id.String(),
+			ParentExecID: e.parentOf(id, ev.ParentExecId, ev.AtExec != 0),
 		},
 		Rule: e.view.rule(ev.Rule), Detail: detail(&ev), ContainerEnded: ev.Init != 0 && outcome == "killed",
-	})
+	}
+	e.names.complete(&out.Process, id)
+	out.Lineage = e.names.lineage(id)
+	e.report(out)
 }
 
 // parentOf is the exec id before that of a process image, which an exec has just made or
 // not. What is enforced has a ring of its own: the fork or exec that made the image may
 // not have been read.
 func (e *Engine) parentOf(id execID, time uint64, atExec bool) string {
-	if atExec {
-		return execID{time, id.pid}.String()
-	}
 	if !e.names.knows(id) {
 		e.dp.Sync()
+	}
+	if atExec {
+		return execID{time, id.pid}.String()
 	}
 	parent := id.pid
 	if r, ok := e.dp.Process(id.pid); ok && r.ExecId == id.time {
@@ -93,6 +99,7 @@ func (e *Engine) report(ev rpc.Event) {
 	e.totals.mu.Lock()
 	e.totals.byKind[[2]string{ev.Type, ev.Outcome}]++
 	e.totals.mu.Unlock()
+	ev.Tier = e.tier()
 	e.journal.Events.Add(ev)
 }
 

@@ -16,8 +16,8 @@ import (
 // BenchmarkFlow is what the agent spends on each flow event, in the journal that it
 // fills: the pods share their processors with it.
 func BenchmarkFlow(b *testing.B) {
-	e := &Engine{names: newNames(nil), journal: journal.New(0, 0), pods: make(map[string]*pod)}
-	e.names.put(execID{0x20, 100}, rpc.Process{Path: "/bin/client", PID: 100, ExecID: "20-100"})
+	e := &Engine{names: newNames(nil, "/", nil), journal: journal.New(0, 0), pods: make(map[string]*pod)}
+	e.names.put(execID{0x20, 100}, rpc.Process{Path: "/bin/client", PID: 100, ExecID: "20-100"}, execID{})
 	img := &compile.Image{Rules: map[uint32]policy.RuleRef{
 		7: {Policy: policy.Ref{Kind: "NetworkPolicy", Namespace: "default", Name: "rates"}},
 	}}
@@ -47,8 +47,8 @@ func BenchmarkFlow(b *testing.B) {
 
 // A flow keeps the user that its process had, whoever it became since.
 func TestFlowKeepsUser(t *testing.T) {
-	n := newNames(nil)
-	n.put(execID{0x20, 100}, rpc.Process{Path: "/bin/su", PID: 100, ExecID: "20-100"})
+	n := newNames(nil, "/", nil)
+	n.put(execID{0x20, 100}, rpc.Process{Path: "/bin/su", PID: 100, ExecID: "20-100"}, execID{})
 	root := n.of(state.RawStamp{Pid: 100, ExecId: 0x20})
 	user := n.of(state.RawStamp{Pid: 100, ExecId: 0x20, Uid: 1000})
 	if root.UID != 0 || user.UID != 1000 || user.Path != "/bin/su" {

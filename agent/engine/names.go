@@ -18,11 +18,21 @@ const maxNames = 16384
 
 // names remembers processes by exec id, since flows outlive them.
 type names struct {
-	dp    *datapath.Datapath
+	dp   *datapath.Datapath
+	hide func(args []string) []string // what looks like a secret
+	cgroups
 	mu    sync.Mutex
-	byID  map[execID]*rpc.Process // without arguments; shared, so never changed
-	order []execID                // ring of the ids in byID, oldest at next
+	byID  map[execID]image
+	order []execID // ring of the ids in byID, oldest at next
 	next  int
+}
+
+// image is a process image that is remembered.
+type image struct {
+	*rpc.Process        // names alone; shared, so never changed
+	parent       execID // that it comes from
+	args         []string
+	cut          bool // args were longer
 }
 
 // execID is unique on a node: two execs of one process never share a clock tick.
@@ -38,12 +48,17 @@ func (id execID) String() string {
 	return fmt.Sprintf("%x-%d", id.time, id.pid)
 }
 
-func newNames(dp *datapath.Datapath) *names {
-	return &names{dp: dp, byID: make(map[execID]*rpc.Process), order: make([]execID, maxNames)}
+func newNames(dp *datapath.Datapath, cgroupRoot string, hide func([]string) []string) *names {
+	return &names{
+		dp: dp, hide: hide, cgroups: cgroups{root: cgroupRoot, names: make(map[uint64]string)},
+		byID: make(map[execID]image), order: make([]execID, maxNames),
+	}
 }
 
-func (n *names) put(id execID, p rpc.Process) *rpc.Process {
-	p.Args = nil
+func (n *names) put(id execID, p rpc.Process, parent execID) *rpc.Process {
+	kept := image{parent: parent, args: p.Args, cut: p.Truncated}
+	p.Args, p.Cwd, p.Binary, p.Credentials, p.Namespaces = nil, "", nil, nil, nil
+	kept.Process = &p
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if _, ok := n.byID[id]; !ok {
@@ -51,7 +66,7 @@ func (n *names) put(id execID, p rpc.Process) *rpc.Process {
 		n.order[n.next] = id
 		n.next = (n.next + 1) % maxNames
 	}
-	n.byID[id] = &p
+	n.byID[id] = kept
 	return &p
 }
 
@@ -64,30 +79,26 @@ func (n *names) of(s state.RawStamp) *rpc.Process {
 	n.mu.Lock()
 	known := n.byID[id]
 	n.mu.Unlock()
-	if known != nil && known.UID == s.Uid {
-		return known
+	if known.Process != nil && known.UID == s.Uid {
+		return known.Process
 	}
 	p := rpc.Process{PID: s.Pid, ExecID: id.String()}
-	if known != nil {
-		p = *known
+	if known.Process != nil {
+		p = *known.Process
 	} else if p.Path = n.record(id); p.Path == "" {
 		p.UID = s.Uid
 		return &p
 	}
 	p.UID = s.Uid
-	return n.put(id, p)
+	return n.put(id, p, known.parent)
 }
 
 // exec reads an exec, and remembers it.
 func (n *names) exec(ev *state.RawExecEvent) rpc.Process {
-	id := execID{ev.Process.ExecId, ev.Process.Pid}
-	p := rpc.Process{
-		Path: text(ev.Path[:]), Args: args(ev.Args[:], ev.ArgsLen), Truncated: ev.ArgsLen > state.ArgsLen,
-		PID: ev.Process.Pid, UID: ev.Process.Uid,
-		ExecID:       id.String(),
-		ParentExecID: execID{ev.Process.ParentExecId, ev.Process.Pid}.String(), // what it was before
-	}
-	n.put(id, p)
+	was := execID{ev.Process.ParentExecId, ev.Process.Pid}
+	p := n.describe(ev)
+	p.ParentExecID = was.String()
+	n.put(execID{ev.Process.ExecId, ev.Process.Pid}, p, was)
 	return p
 }
 
@@ -95,15 +106,27 @@ func (n *names) exec(ev *state.RawExecEvent) rpc.Process {
 // path of its parent.
 func (n *names) process(ev *state.RawProcessEvent) rpc.Process {
 	id := execID{ev.ExecId, ev.Pid}
-	p := rpc.Process{PID: ev.Pid, UID: ev.Uid, ExecID: id.String()}
+	p := n.standing(ev)
 	if ev.Type == state.ProcessFork {
 		parent := execID{ev.ParentExecId, ev.ParentPid}
 		p.Path, p.ParentExecID = n.path(parent), parent.String()
-		n.put(id, p)
+		n.put(id, p, parent)
+		p.Credentials, p.Namespaces = nil, nil // as the parent's
 		return p
 	}
 	p.Path, p.ParentExecID = n.path(id), n.parent(id, ev.ParentExecId, ev.ParentPid)
+	n.ended(id)
 	return p
+}
+
+// ended lets go of what is told of processes that run.
+func (n *names) ended(id execID) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if known, ok := n.byID[id]; ok {
+		known.args = nil
+		n.byID[id] = known
+	}
 }
 
 // parent is the exec id that a process image came from. It bears the parent's pid
@@ -111,11 +134,11 @@ func (n *names) process(ev *state.RawProcessEvent) rpc.Process {
 // its time.
 func (n *names) parent(id execID, time uint64, parentPID uint32) string {
 	n.mu.Lock()
-	p, known := n.byID[id]
+	known := n.byID[id]
 	_, forked := n.byID[execID{time, parentPID}]
 	n.mu.Unlock()
-	if known && p.ParentExecID != "" {
-		return p.ParentExecID
+	if known.Process != nil && known.ParentExecID != "" {
+		return known.ParentExecID
 	}
 	if !forked {
 		r, ok := n.dp.Process(parentPID)
@@ -163,7 +186,7 @@ func text(b []byte) string {
 	return strings.ToValidUTF8(string(b), "\uFFFD")
 }
 
-func args(b []byte, n uint32) []string {
+func splitArgs(b []byte, n uint32) []string {
 	if int(n) < len(b) {
 		b = b[:n]
 	}

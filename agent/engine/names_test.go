@@ -18,7 +18,7 @@ import (
 // exec makes what the kernel says when a process becomes another program.
 func exec(pid uint32, was, now uint64, path string) state.RawExecEvent {
 	ev := state.RawExecEvent{Process: state.RawProcessEvent{Pid: pid, ParentPid: 1, ParentExecId: was, ExecId: now}}
-	copy(ev.Path[:], path)
+	copy(ev.Path.Path[:], path)
 	return ev
 }
 
@@ -75,7 +75,7 @@ func TestParentExecID(t *testing.T) {
 	f := newFixture(t, state.Sizes{Pods: 4})
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {
-			f.t, f.names = t, newNames(f.dp)
+			f.t, f.names = t, newNames(f.dp, "/", nil)
 			test.tell(f)
 			got := f.events()
 			if last := got[len(got)-1]; last != test.want {

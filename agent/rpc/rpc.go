@@ -16,17 +16,6 @@ type PodRef struct {
 	Name      string `json:"name"`
 }
 
-// Process is the process behind a flow or an event.
-type Process struct {
-	Path         string   `json:"path"`
-	Args         []string `json:"args,omitempty"`
-	Truncated    bool     `json:"truncated,omitempty"`
-	PID          uint32   `json:"pid"`
-	UID          uint32   `json:"uid"`
-	ExecID       string   `json:"execId"`
-	ParentExecID string   `json:"parentExecId,omitempty"`
-}
-
 // Rule names the policy rule that decided.
 type Rule struct {
 	Kind      string `json:"kind"`
@@ -78,17 +67,20 @@ type Flow struct {
 
 // Event is one act of a process and what became of it.
 type Event struct {
-	Time           time.Time `json:"time"`
-	Type           string    `json:"type"` // exec fork exit escalation capability
-	Class          string    `json:"class,omitempty"`
-	Outcome        string    `json:"outcome"` // denied killed observed audited
-	Pod            PodRef    `json:"pod"`
-	Process        Process   `json:"process"`
-	Rule           *Rule     `json:"rule"`
-	Detail         string    `json:"detail,omitempty"`
-	ExitCode       *int      `json:"exitCode,omitempty"`
-	Signal         string    `json:"signal,omitempty"`
-	ContainerEnded bool      `json:"containerEnded,omitempty"`
+	Time    time.Time `json:"time"`
+	Type    string    `json:"type"` // exec fork exit escalation capability file
+	Class   string    `json:"class,omitempty"`
+	Outcome string    `json:"outcome"` // denied killed observed audited
+	Tier    string    `json:"tier"`    // full no-LSM
+	Pod     PodRef    `json:"pod"`
+	Process Process   `json:"process"`
+	// Lineage are the process images that Process comes from, the nearest first.
+	Lineage        []Ancestor `json:"lineage,omitempty"`
+	Rule           *Rule      `json:"rule"`
+	Detail         string     `json:"detail,omitempty"`
+	ExitCode       *int       `json:"exitCode,omitempty"`
+	Signal         string     `json:"signal,omitempty"`
+	ContainerEnded bool       `json:"containerEnded,omitempty"`
 }
 
 // Pod is a pod attached on this node.

@@ -73,8 +73,10 @@ const (
 	capabilityMapSources          = "sources"
 	capabilityMapSpared           = "spared"
 	capabilityMapStamps           = "stamps"
+	capabilityMapSubscribed       = "subscribed"
 	capabilityMapTallies          = "tallies"
 	capabilityMapThreadCreds      = "thread_creds"
+	capabilityMapTimes            = "times"
 	capabilityMapTotals           = "totals"
 	capabilityMapTouched          = "touched"
 	capabilityProgCapabilityTrial = "capability_trial"
@@ -183,8 +185,10 @@ type capabilityMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Subscribed  *ebpf.MapSpec `ebpf:"subscribed"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
+	Times       *ebpf.MapSpec `ebpf:"times"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
@@ -267,8 +271,10 @@ type capabilityMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Subscribed  *ebpf.Map `ebpf:"subscribed"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
+	Times       *ebpf.Map `ebpf:"times"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Touched     *ebpf.Map `ebpf:"touched"`
 }
@@ -325,8 +331,10 @@ func (m *capabilityMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Subscribed,
 		m.Tallies,
 		m.ThreadCreds,
+		m.Times,
 		m.Totals,
 		m.Touched,
 	)

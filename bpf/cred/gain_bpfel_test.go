@@ -89,8 +89,10 @@ const (
 	gainMapSources     = "sources"
 	gainMapSpared      = "spared"
 	gainMapStamps      = "stamps"
+	gainMapSubscribed  = "subscribed"
 	gainMapTallies     = "tallies"
 	gainMapThreadCreds = "thread_creds"
+	gainMapTimes       = "times"
 	gainMapTotals      = "totals"
 	gainMapTouched     = "touched"
 	gainProgTryGain    = "try_gain"
@@ -196,8 +198,10 @@ type gainMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Subscribed  *ebpf.MapSpec `ebpf:"subscribed"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
+	Times       *ebpf.MapSpec `ebpf:"times"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
@@ -279,8 +283,10 @@ type gainMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Subscribed  *ebpf.Map `ebpf:"subscribed"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
+	Times       *ebpf.Map `ebpf:"times"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Touched     *ebpf.Map `ebpf:"touched"`
 }
@@ -337,8 +343,10 @@ func (m *gainMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Subscribed,
 		m.Tallies,
 		m.ThreadCreds,
+		m.Times,
 		m.Totals,
 		m.Touched,
 	)

@@ -68,8 +68,10 @@ const (
 	doorMapSources     = "sources"
 	doorMapSpared      = "spared"
 	doorMapStamps      = "stamps"
+	doorMapSubscribed  = "subscribed"
 	doorMapTallies     = "tallies"
 	doorMapThreadCreds = "thread_creds"
+	doorMapTimes       = "times"
 	doorMapTotals      = "totals"
 	doorMapTouched     = "touched"
 	doorMapVisits      = "visits"
@@ -185,8 +187,10 @@ type doorMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Subscribed  *ebpf.MapSpec `ebpf:"subscribed"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
+	Times       *ebpf.MapSpec `ebpf:"times"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Touched     *ebpf.MapSpec `ebpf:"touched"`
 	Visits      *ebpf.MapSpec `ebpf:"visits"`
@@ -272,8 +276,10 @@ type doorMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Subscribed  *ebpf.Map `ebpf:"subscribed"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
+	Times       *ebpf.Map `ebpf:"times"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Touched     *ebpf.Map `ebpf:"touched"`
 	Visits      *ebpf.Map `ebpf:"visits"`
@@ -333,8 +339,10 @@ func (m *doorMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Subscribed,
 		m.Tallies,
 		m.ThreadCreds,
+		m.Times,
 		m.Totals,
 		m.Touched,
 		m.Visits,

@@ -44,9 +44,15 @@ static long step(__u32 i, struct walk *w)
 		w->done = w->mnt == mnt;
 		return w->mnt == mnt;
 	}
-	if (dentry->d_parent == dentry) /* not under its mount's root: unreachable */
-		return 1;
 	n = dentry->d_name.len;
+	if (dentry->d_parent == dentry) { /* not under its mount's root: unreachable */
+		if (at == PATH_LEN - 1 && n < at) { /* of a memfd the name is all there is */
+			w->at = at - n;
+			bpf_probe_read_kernel(&walk[(at - n) & (PATH_LEN - 1)], n & (PATH_LEN - 1),
+					      dentry->d_name.name);
+		}
+		return 1;
+	}
 	if (n + 1 > at || at >= PATH_LEN)
 		return 1;
 	at -= n + 1;
@@ -59,23 +65,23 @@ static long step(__u32 i, struct walk *w)
 	return 0;
 }
 
-static __always_inline struct mount *mount_of_path(const struct path *path)
+static __always_inline struct mount *mount_around(struct vfsmount *mnt)
 {
-	return cast((void *)path->mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
+	return cast((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
 }
 
 static __always_inline struct mount *mount_of(struct file *file)
 {
-	return mount_of_path(&file->f_path);
+	return mount_around(file->f_path.mnt);
 }
 
 /*
- * Writes the path of a file, seen from the root of its mount namespace, and how many
- * bits of it are the folder that the file lies in, with its slash; false: cut.
+ * Writes a path, seen from the root of its mount namespace, and how many bits of it are
+ * the folder that its last name lies in, with the slash; false: cut.
  */
-static __always_inline bool walk_path(struct path_key *to, __u32 *folder, struct file *file)
+static __noinline bool walk_from(struct path_key *to, __u32 *folder, struct mount *mnt, struct dentry *dentry)
 {
-	struct walk w = { .at = PATH_LEN - 1, .dentry = file->f_path.dentry, .mnt = mount_of(file) };
+	struct walk w = { .at = PATH_LEN - 1, .dentry = dentry, .mnt = mnt };
 	__u32 len, zero = 0;
 
 	__builtin_memset(to, 0, sizeof(*to));
@@ -94,6 +100,12 @@ static __always_inline bool walk_path(struct path_key *to, __u32 *folder, struct
 	if (bpf_preempt_enable)
 		bpf_preempt_enable();
 	return w.done;
+}
+
+/* The path of a file. */
+static __always_inline bool walk_path(struct path_key *to, __u32 *folder, struct file *file)
+{
+	return walk_from(to, folder, mount_of(file), file->f_path.dentry);
 }
 
 #define CTIME_LAG (SECOND / 50) /* inodes have the time of the last tick: 10 ms ago at most, or a late one */
@@ -121,7 +133,7 @@ static __always_inline __u64 mount_id(struct mount *m)
 /* The mount that is the root of a task: of a container when it begins. */
 static __always_inline __u64 root_of(struct task_struct *task)
 {
-	return mount_id(mount_of_path(&task->fs->root));
+	return mount_id(mount_around(task->fs->root.mnt));
 }
 
 static __always_inline void look_at(struct binary *b, struct file *file, struct mnt_namespace *ns)

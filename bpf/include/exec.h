@@ -5,62 +5,9 @@
 
 #include "binary.h"
 #include "runtime.h"
+#include "tell.h"
 
 #define MAX_TREE 48 /* depth of a mount tree's red-black tree */
-
-static __always_inline void fill_process(struct process_event *e, const struct proc *r, __u32 type)
-{
-	e->time = type == PROCESS_EXIT ? bpf_ktime_get_boot_ns() : r->exec_id;
-	e->exec_id = r->exec_id;
-	e->parent_exec_id = r->parent_exec_id;
-	e->container = r->program.container;
-	e->cgroup = r->cgroup;
-	e->type = type;
-	e->pid = r->pid;
-	e->parent_pid = r->parent_pid;
-	e->uid = r->creds.uid[1];
-	e->slot = r->slot;
-	e->pod = r->pod;
-	e->exit_code = 0;
-	e->flags = r->flags;
-}
-
-static __always_inline void emit_process(const struct proc *r, __u32 type, __u32 exit_code)
-{
-	struct process_event *e = bpf_ringbuf_reserve(&process_ring, sizeof(*e), 0);
-
-	if (!e) {
-		count(&lost, LOST_PROCESS);
-		return;
-	}
-	fill_process(e, r, type);
-	e->exit_code = exit_code;
-	submit(&process_ring, e);
-}
-
-static __always_inline void emit_exec(struct task_struct *task, const struct proc *r, __u32 entry)
-{
-	struct exec_event *e = bpf_ringbuf_reserve(&process_ring, sizeof(*e), 0);
-	struct mm_struct *mm = task->mm;
-	__u64 n = 0;
-
-	if (!e) {
-		count(&lost, LOST_PROCESS);
-		return;
-	}
-	fill_process(&e->process, r, PROCESS_EXEC);
-	e->entry = entry;
-	if (bpf_probe_read_kernel_str(e->path, PATH_LEN, r->path.path) < 0)
-		e->path[0] = 0;
-	if (mm)
-		n = mm->arg_end - mm->arg_start;
-	e->args_len = n;
-	if (n > ARGS_LEN)
-		n = ARGS_LEN;
-	if (n && bpf_probe_read_user(e->args, n, (void *)mm->arg_start))
-		e->args_len = 0;
-	submit(&process_ring, e);
-}
 
 /* The greatest mount id of a mount namespace: newer mounts are not the image's. */
 static __always_inline __u64 last_mount(struct mnt_namespace *ns)
@@ -384,7 +331,7 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 		bpf_task_storage_delete(&scripts, task);
 	a.r = r;
 	rule_exec(&a, rs, &parent);
-	emit_exec(task, r, entry);
+	tell_exec(task, r, bprm->file, entry);
 	return 0;
 }
 

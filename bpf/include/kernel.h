@@ -42,6 +42,18 @@ struct pid_namespace {
 	struct ns_common ns;
 };
 
+struct cgroup_namespace {
+	struct ns_common ns;
+};
+
+struct uts_namespace {
+	struct ns_common ns;
+};
+
+struct ipc_namespace {
+	struct ns_common ns;
+};
+
 struct net {
 	struct ns_common ns;
 	__u64 net_cookie;
@@ -72,9 +84,12 @@ struct mnt_namespace___tree {
 };
 
 struct nsproxy {
+	struct uts_namespace *uts_ns;
+	struct ipc_namespace *ipc_ns;
 	struct mnt_namespace *mnt_ns;
 	struct pid_namespace *pid_ns_for_children;
 	struct net *net_ns;
+	struct cgroup_namespace *cgroup_ns;
 };
 
 struct kernfs_node {
@@ -144,6 +159,7 @@ struct signal_struct {
 struct mm_struct {
 	unsigned long arg_start;
 	unsigned long arg_end;
+	struct file *exe_file;
 };
 
 struct callback_head {
@@ -158,6 +174,7 @@ struct path {
 
 struct fs_struct {
 	struct path root;
+	struct path pwd;
 };
 
 struct task_struct {
@@ -165,6 +182,7 @@ struct task_struct {
 	int pid;
 	int tgid;
 	int exit_code;
+	__u64 start_boottime; /* CLOCK_BOOTTIME of the fork, ns */
 	struct task_struct *real_parent;
 	struct task_struct *group_leader;
 	struct pid *thread_pid;

@@ -183,6 +183,9 @@ struct {
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 } stamps SEC(".maps"); /* of an accepted socket, the listener's counts until another uses it */
 
+ARRAY(subscribed, BPF_MAP_TYPE_ARRAY, __u32,
+      MAX_PODS); /* enum telling by slot, beside what settings say; by the agent */
+
 /* Events, and counters that do not depend on room in a ring. */
 RING(flow_ring, struct flow_event);
 RING(process_ring, struct process_event);
@@ -208,6 +211,9 @@ enum full {
 
 ARRAY(lost, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, LOSTS); /* events by ring */
 ARRAY(full, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, FULLS); /* refused entries by enum full */
+enum histograms { TIME_LIFE, TIME_EXEC, HISTOGRAMS };
+
+ARRAY(times, BPF_MAP_TYPE_PERCPU_ARRAY, struct histogram, HISTOGRAMS);
 ARRAY(drops, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, REASONS); /* frames */
 ARRAY(totals, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, VERDICTS * 2 * REASONS); /* flows */
 ARRAY(spared, BPF_MAP_TYPE_PERCPU_ARRAY, __u64, REASONS); /* frames not dropped: enforcement is off */

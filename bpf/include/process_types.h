@@ -3,6 +3,8 @@
 #ifndef SLUICE_PROCESS_TYPES_H
 #define SLUICE_PROCESS_TYPES_H
 
+#define HISTOGRAM_BUCKETS 36 /* the last but one to 4.9 hours */
+
 /* A file as seen in one container. */
 struct program {
 	__u64 container; /* cgroup id of the container */
@@ -111,6 +113,13 @@ struct proc {
 	struct path_key path;
 };
 
+/* How often each time came: a bucket takes in those below 2^(its number) * 1024 ns,
+   the last all others. */
+struct histogram {
+	__u64 sum; /* ns */
+	__u64 buckets[HISTOGRAM_BUCKETS];
+};
+
 /* What is known of a judged process that has no record. */
 struct orphan {
 	__u64 container;
@@ -119,7 +128,29 @@ struct orphan {
 	__u32 pod;
 };
 
-enum process_type { PROCESS_EXEC, PROCESS_FORK, PROCESS_EXIT, PROCESS_JOIN };
+/* PROCESS_SEEN: not what has happened, but what is there. */
+enum process_type { PROCESS_EXEC, PROCESS_FORK, PROCESS_EXIT, PROCESS_SEEN };
+
+/* What somebody asks to be told; the first exec of a container is told anyway. */
+enum telling { TELL_EXEC = 1, TELL_FORK = 2, TELL_EXIT = 4, TELL_ARGS = 8 };
+
+/* What a process may do, and where it is, at one moment. */
+struct standing {
+	__u64 permitted; /* capabilities */
+	__u64 effective;
+	__u32 uid; /* real */
+	__u32 euid;
+	__u32 gid;
+	__u32 egid;
+	__u32 mnt_ns;
+	__u32 net_ns;
+	__u32 pid_ns; /* of its children */
+	__u32 user_ns;
+	__u32 cgroup_ns;
+	__u32 uts_ns;
+	__u32 ipc_ns;
+	__u32 _pad;
+};
 
 /* Fork and exit; the path is that of the exec with the same or the parent's id. */
 struct process_event {
@@ -128,22 +159,29 @@ struct process_event {
 	__u64 parent_exec_id;
 	__u64 container;
 	__u64 cgroup;
-	__u32 type;
+	__u32 type; /* enum process_type */
 	__u32 pid;
 	__u32 parent_pid;
-	__u32 uid;
 	__u32 slot;
 	__u32 pod;
 	__u32 exit_code; /* as wait(2) has it */
 	__u32 flags;
+	__u32 _pad;
+	struct standing standing;
 };
 
-/* An exec is told by this and the strings behind it. */
+/* An exec is told by this and the strings behind it; so is what is there already. */
 struct exec_event {
 	struct process_event process;
+	__u64 ino; /* of the program */
+	__u64 mount; /* it lies on: unique id, or id before 6.8 */
+	__u32 dev;
 	__u32 entry; /* 1: the first exec of a new container */
 	__u32 args_len; /* of all arguments; more than ARGS_LEN: cut */
-	__u8 path[PATH_LEN];
+	__u32 _pad;
+	struct path_key path;
+	struct path_key cwd;
+	struct path_key interpreter; /* that runs the script */
 	__u8 args[ARGS_LEN];
 };
 

@@ -172,7 +172,8 @@ struct node {
 	__u32 host_mnt_ns; /* mount namespace of the node's process 1 */
 	__u8 anti_spoofing; /* enum anti_spoofing */
 	__u8 keep; /* 1: established connections outlive a change of rules */
-	__u8 _pad[2];
+	__u8 tells; /* enum telling, or-ed: what is told of every pod's processes */
+	__u8 _pad;
 };
 
 enum anti_spoofing { SPOOF_ENFORCE, SPOOF_AUDIT, SPOOF_OFF };

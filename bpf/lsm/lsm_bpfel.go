@@ -67,8 +67,10 @@ const (
 	lsmMapSources        = "sources"
 	lsmMapSpared         = "spared"
 	lsmMapStamps         = "stamps"
+	lsmMapSubscribed     = "subscribed"
 	lsmMapTallies        = "tallies"
 	lsmMapThreadCreds    = "thread_creds"
+	lsmMapTimes          = "times"
 	lsmMapTotals         = "totals"
 	lsmMapTouched        = "touched"
 	lsmProgLsmCapable    = "lsm_capable"
@@ -181,8 +183,10 @@ type lsmMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Subscribed  *ebpf.MapSpec `ebpf:"subscribed"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
+	Times       *ebpf.MapSpec `ebpf:"times"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
@@ -265,8 +269,10 @@ type lsmMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Subscribed  *ebpf.Map `ebpf:"subscribed"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
+	Times       *ebpf.Map `ebpf:"times"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Touched     *ebpf.Map `ebpf:"touched"`
 }
@@ -324,8 +330,10 @@ func (m *lsmMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Subscribed,
 		m.Tallies,
 		m.ThreadCreds,
+		m.Times,
 		m.Totals,
 		m.Touched,
 	)

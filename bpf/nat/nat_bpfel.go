@@ -68,8 +68,10 @@ const (
 	natMapSources     = "sources"
 	natMapSpared      = "spared"
 	natMapStamps      = "stamps"
+	natMapSubscribed  = "subscribed"
 	natMapTallies     = "tallies"
 	natMapThreadCreds = "thread_creds"
+	natMapTimes       = "times"
 	natMapTotals      = "totals"
 	natMapTouched     = "touched"
 	natMapVisits      = "visits"
@@ -181,8 +183,10 @@ type natMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Subscribed  *ebpf.MapSpec `ebpf:"subscribed"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
+	Times       *ebpf.MapSpec `ebpf:"times"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Touched     *ebpf.MapSpec `ebpf:"touched"`
 	Visits      *ebpf.MapSpec `ebpf:"visits"`
@@ -268,8 +272,10 @@ type natMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Subscribed  *ebpf.Map `ebpf:"subscribed"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
+	Times       *ebpf.Map `ebpf:"times"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Touched     *ebpf.Map `ebpf:"touched"`
 	Visits      *ebpf.Map `ebpf:"visits"`
@@ -329,8 +335,10 @@ func (m *natMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Subscribed,
 		m.Tallies,
 		m.ThreadCreds,
+		m.Times,
 		m.Totals,
 		m.Touched,
 		m.Visits,

@@ -46,13 +46,15 @@ func run(sys *syscall.SysProcAttr, path string, argv ...string) error {
 	return err
 }
 
-// tricks try to get other's effect, or that of a file which the container did not begin
-// with, past a rule that allows the attacker's own program and allowed.
-var tricks = []struct {
+type trick struct {
 	name string
 	play func(stage) error
 	open bool // the effect is there, for the reason beside it
-}{
+}
+
+// tricks try to get other's effect, or that of a file which the container did not begin
+// with, past a rule that allows the attacker's own program and allowed.
+var tricks = []trick{
 	{name: "a child", play: func(s stage) error { return run(nil, s.other, s.argv(s.other)...) }},
 	{name: "the allowed program's argv[0]", play: func(s stage) error { return run(nil, s.other, s.argv(s.allowed)...) }},
 	{name: "the allowed program's comm", play: comm},

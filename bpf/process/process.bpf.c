@@ -51,14 +51,20 @@ int BPF_PROG(proc_fork, struct task_struct *parent, struct task_struct *child)
 	r->cgroup = cgroup_of(child);
 	if (lowered)
 		r->base = *lowered;
-	emit_process(r, PROCESS_FORK, 0);
+	tell(child, r, PROCESS_FORK, 0);
 	return 0;
 }
 
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(proc_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
-	return on_exec(task, old_pid, bprm);
+	__u64 began = bpf_ktime_get_ns();
+	__u32 tgid = task->tgid;
+	int ret = on_exec(task, old_pid, bprm);
+
+	if (bpf_map_lookup_elem(&procs, &tgid)) /* it is a pod's */
+		note_time(TIME_EXEC, bpf_ktime_get_ns() - began);
+	return ret;
 }
 
 SEC("tp_btf/sched_process_exit")
@@ -74,7 +80,8 @@ int BPF_PROG(proc_exit, struct task_struct *task)
 		return 0;
 	if (task->signal->live.counter)
 		return 0;
-	emit_process(r, PROCESS_EXIT, task->signal->group_exit_code ?: task->exit_code);
+	note_time(TIME_LIFE, bpf_ktime_get_boot_ns() - task->group_leader->start_boottime);
+	tell(task, r, PROCESS_EXIT, task->signal->group_exit_code ?: task->exit_code);
 	bpf_map_delete_elem(&procs, &tgid);
 	return 0;
 }

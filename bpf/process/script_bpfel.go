@@ -67,8 +67,10 @@ const (
 	scriptMapSources     = "sources"
 	scriptMapSpared      = "spared"
 	scriptMapStamps      = "stamps"
+	scriptMapSubscribed  = "subscribed"
 	scriptMapTallies     = "tallies"
 	scriptMapThreadCreds = "thread_creds"
+	scriptMapTimes       = "times"
 	scriptMapTotals      = "totals"
 	scriptMapTouched     = "touched"
 	scriptProgScriptExec = "script_exec"
@@ -174,8 +176,10 @@ type scriptMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Subscribed  *ebpf.MapSpec `ebpf:"subscribed"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
+	Times       *ebpf.MapSpec `ebpf:"times"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
@@ -257,8 +261,10 @@ type scriptMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Subscribed  *ebpf.Map `ebpf:"subscribed"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
+	Times       *ebpf.Map `ebpf:"times"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Touched     *ebpf.Map `ebpf:"touched"`
 }
@@ -316,8 +322,10 @@ func (m *scriptMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Subscribed,
 		m.Tallies,
 		m.ThreadCreds,
+		m.Times,
 		m.Totals,
 		m.Touched,
 	)

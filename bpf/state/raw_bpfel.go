@@ -125,12 +125,18 @@ type RawEscalationEvent struct {
 }
 
 type RawExecEvent struct {
-	_       structs.HostLayout
-	Process RawProcessEvent
-	Entry   uint32
-	ArgsLen uint32
-	Path    [256]uint8
-	Args    [256]uint8
+	_           structs.HostLayout
+	Process     RawProcessEvent
+	Ino         uint64
+	Mount       uint64
+	Dev         uint32
+	Entry       uint32
+	ArgsLen     uint32
+	Pad         uint32
+	Path        RawPathKey
+	Cwd         RawPathKey
+	Interpreter RawPathKey
+	Args        [256]uint8
 }
 
 type RawFileKey struct {
@@ -251,6 +257,12 @@ type RawGrant struct {
 	Pad       [3]uint8
 }
 
+type RawHistogram struct {
+	_       structs.HostLayout
+	Sum     uint64
+	Buckets [36]uint64
+}
+
 type RawNode struct {
 	_            structs.HostLayout
 	TaiOffset    uint64
@@ -258,7 +270,8 @@ type RawNode struct {
 	HostMntNs    uint32
 	AntiSpoofing uint8
 	Keep         uint8
-	Pad          [2]uint8
+	Tells        uint8
+	Pad          uint8
 }
 
 type RawNodePort struct {
@@ -341,11 +354,12 @@ type RawProcessEvent struct {
 	Type         uint32
 	Pid          uint32
 	ParentPid    uint32
-	Uid          uint32
 	Slot         uint32
 	Pod          uint32
 	ExitCode     uint32
 	Flags        uint32
+	Pad          uint32
+	Standing     RawStanding
 }
 
 type RawProcessKey struct {
@@ -402,6 +416,24 @@ type RawStamp struct {
 	Uid     uint32
 	Known   uint32
 	Slot    uint32
+}
+
+type RawStanding struct {
+	_         structs.HostLayout
+	Permitted uint64
+	Effective uint64
+	Uid       uint32
+	Euid      uint32
+	Gid       uint32
+	Egid      uint32
+	MntNs     uint32
+	NetNs     uint32
+	PidNs     uint32
+	UserNs    uint32
+	CgroupNs  uint32
+	UtsNs     uint32
+	IpcNs     uint32
+	Pad       uint32
 }
 
 type RawTally struct {
@@ -486,8 +518,10 @@ const (
 	RawMapSources         = "sources"
 	RawMapSpared          = "spared"
 	RawMapStamps          = "stamps"
+	RawMapSubscribed      = "subscribed"
 	RawMapTallies         = "tallies"
 	RawMapThreadCreds     = "thread_creds"
+	RawMapTimes           = "times"
 	RawMapTotals          = "totals"
 	RawMapTouched         = "touched"
 	RawVarActEvent        = "_act_event"
@@ -595,8 +629,10 @@ type RawMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Subscribed  *ebpf.MapSpec `ebpf:"subscribed"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
+	Times       *ebpf.MapSpec `ebpf:"times"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Touched     *ebpf.MapSpec `ebpf:"touched"`
 }
@@ -682,8 +718,10 @@ type RawMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Subscribed  *ebpf.Map `ebpf:"subscribed"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
+	Times       *ebpf.Map `ebpf:"times"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Touched     *ebpf.Map `ebpf:"touched"`
 }
@@ -740,8 +778,10 @@ func (m *RawMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Subscribed,
 		m.Tallies,
 		m.ThreadCreds,
+		m.Times,
 		m.Totals,
 		m.Touched,
 	)

@@ -56,6 +56,18 @@ const (
 	ProcessExec uint32 = 0
 	ProcessFork uint32 = 1
 	ProcessExit uint32 = 2
+	ProcessSeen uint32 = 3
+
+	ProcCut    uint32 = 4
+	ProcScript uint32 = 8
+
+	TellExec uint32 = 1
+	TellFork uint32 = 2
+	TellExit uint32 = 4
+	TellArgs uint32 = 8
+
+	TimeLife uint32 = 0
+	TimeExec uint32 = 1
 
 	ActionIgnore  uint32 = 0
 	ActionAudit   uint32 = 1

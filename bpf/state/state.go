@@ -58,7 +58,7 @@ func (z Sizes) apply(spec *ebpf.CollectionSpec) {
 		RawMapPods: z.Pods, RawMapDoors: z.Pods, RawMapNetnses: z.Pods, RawMapOwners: 4 * z.Pods,
 		RawMapRules: z.Pods, RawMapCounts: z.Pods,
 		RawMapPeers: z.Addresses, RawMapPrefixes: z.Prefixes, RawMapEdges: z.Edges, RawMapPorts: z.Ports, RawMapPermits: z.Permits,
-		RawMapFragments: fragmentsEach * z.Pods, RawMapDeferrals: z.Pods, RawMapNodeAddrs: z.Pods,
+		RawMapFragments: fragmentsEach * z.Pods, RawMapSubscribed: z.Pods, RawMapDeferrals: z.Pods, RawMapNodeAddrs: z.Pods,
 		RawMapProcs: z.Processes, RawMapThreadCreds: z.Processes, RawMapFlows: z.Flows, RawMapAging: 2 * z.Flows,
 		RawMapCgroups: z.Cgroups, RawMapContainers: z.Cgroups, RawMapFresh: z.Cgroups, RawMapResolved: z.Cgroups,
 	} {

@@ -67,8 +67,10 @@ const (
 	floorMapSources     = "sources"
 	floorMapSpared      = "spared"
 	floorMapStamps      = "stamps"
+	floorMapSubscribed  = "subscribed"
 	floorMapTallies     = "tallies"
 	floorMapThreadCreds = "thread_creds"
+	floorMapTimes       = "times"
 	floorMapTotals      = "totals"
 	floorMapTouched     = "touched"
 	floorMapTuples      = "tuples"
@@ -182,8 +184,10 @@ type floorMapSpecs struct {
 	Sources     *ebpf.MapSpec `ebpf:"sources"`
 	Spared      *ebpf.MapSpec `ebpf:"spared"`
 	Stamps      *ebpf.MapSpec `ebpf:"stamps"`
+	Subscribed  *ebpf.MapSpec `ebpf:"subscribed"`
 	Tallies     *ebpf.MapSpec `ebpf:"tallies"`
 	ThreadCreds *ebpf.MapSpec `ebpf:"thread_creds"`
+	Times       *ebpf.MapSpec `ebpf:"times"`
 	Totals      *ebpf.MapSpec `ebpf:"totals"`
 	Touched     *ebpf.MapSpec `ebpf:"touched"`
 	Tuples      *ebpf.MapSpec `ebpf:"tuples"`
@@ -269,8 +273,10 @@ type floorMaps struct {
 	Sources     *ebpf.Map `ebpf:"sources"`
 	Spared      *ebpf.Map `ebpf:"spared"`
 	Stamps      *ebpf.Map `ebpf:"stamps"`
+	Subscribed  *ebpf.Map `ebpf:"subscribed"`
 	Tallies     *ebpf.Map `ebpf:"tallies"`
 	ThreadCreds *ebpf.Map `ebpf:"thread_creds"`
+	Times       *ebpf.Map `ebpf:"times"`
 	Totals      *ebpf.Map `ebpf:"totals"`
 	Touched     *ebpf.Map `ebpf:"touched"`
 	Tuples      *ebpf.Map `ebpf:"tuples"`
@@ -329,8 +335,10 @@ func (m *floorMaps) Close() error {
 		m.Sources,
 		m.Spared,
 		m.Stamps,
+		m.Subscribed,
 		m.Tallies,
 		m.ThreadCreds,
+		m.Times,
 		m.Totals,
 		m.Touched,
 		m.Tuples,
