@@ -197,15 +197,26 @@ static __always_inline const struct binary *known_by(struct task_struct *task, s
 	return r->flags & PROC_SCRIPT ? 0 : binary;
 }
 
+/* PROC_IMAGE and PROC_ROOT of a file that a process runs; entry: its container begins
+   with this, if it has not begun. */
+static __always_inline __u32 origin(const struct binary *b, const struct proc *r, struct task_struct *task, bool entry)
+{
+	struct container *in = bpf_map_lookup_elem(&containers, &r->program.container);
+	__u32 must = BINARY_OWN; /* as of_image has it */
+
+	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique))
+		must |= BINARY_ROOT;
+	if (in ? !of_image(b, r->mnt_ns, in, r->program.container) : !entry || (b->flags & must) != must)
+		return 0;
+	return PROC_IMAGE | (b->mount == (in ? in->root : root_of(task)) ? PROC_ROOT : 0);
+}
+
 /* What an exec makes of a process: the program, and whether it is of the image. */
 static __always_inline void portray(struct proc *r, struct task_struct *task, struct linux_binprm *bprm, bool entry)
 {
 	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
 	const struct binary *known;
-	struct container *in;
 	struct binary binary;
-	__u64 root;
-	__u32 must = BINARY_OWN; /* of what a container begins with: see of_image */
 
 	r->mnt_ns = ns->ns.inum;
 	look_at(&binary, bprm->file, ns);
@@ -213,18 +224,8 @@ static __always_inline void portray(struct proc *r, struct task_struct *task, st
 	r->mount = known ? known->mount : binary.mount;
 	r->program.ino = known ? known->ino : binary.ino;
 	r->program.dev = known ? known->dev : binary.dev;
-	if (!known)
-		return;
-	if (!bpf_core_field_exists(struct mount___unique, mnt_id_unique))
-		must |= BINARY_ROOT;
-	in = bpf_map_lookup_elem(&containers, &r->program.container);
-	if (in ? of_image(&binary, r->mnt_ns, in, r->program.container) &&
-		     of_image(known, r->mnt_ns, in, r->program.container)
-	       : entry && (binary.flags & known->flags & must) == must)
-		r->flags |= PROC_IMAGE;
-	root = in ? in->root : root_of(task);
-	if (r->flags & PROC_IMAGE && binary.mount == root && known->mount == root)
-		r->flags |= PROC_ROOT;
+	if (known)
+		r->flags |= origin(&binary, r, task, entry) & origin(known, r, task, entry);
 }
 
 /* The program of a process before an exec, for rules that name parents. */

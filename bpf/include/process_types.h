@@ -176,7 +176,7 @@ struct exec_event {
 	__u64 ino; /* of the program */
 	__u64 mount; /* it lies on: unique id, or id before 6.8 */
 	__u32 dev;
-	__u32 entry; /* 1: the first exec of a new container */
+	__u32 entry; /* 1: the first exec of a new container; PROCESS_SEEN: the record is new */
 	__u32 args_len; /* of all arguments; more than ARGS_LEN: cut */
 	__u32 _pad;
 	struct path_key path;

@@ -75,6 +75,17 @@ static __always_inline void fill_process(struct process_event *e, struct task_st
 	read_standing(task, &e->standing);
 }
 
+/*
+ * How long the arguments are. In the midst of an exec they have no end yet; what lies
+ * behind it is the environment, which is never read.
+ */
+static __always_inline __u64 args_of(struct mm_struct *mm)
+{
+	__u64 from = mm->arg_start, to = mm->arg_end;
+
+	return from < to ? to - from : 0;
+}
+
 /* All of an exec but its arguments. */
 static __always_inline void fill_exec(struct exec_event *e, struct task_struct *task, const struct proc *r,
 				      struct file *binary, __u32 type)
@@ -129,7 +140,7 @@ static __always_inline void tell_exec(struct task_struct *task, const struct pro
 	fill_exec(e, task, r, binary, PROCESS_EXEC);
 	e->entry = entry;
 	if (mm && asked & TELL_ARGS)
-		n = mm->arg_end - mm->arg_start;
+		n = args_of(mm);
 	e->args_len = n;
 	if (n > ARGS_LEN)
 		n = ARGS_LEN;

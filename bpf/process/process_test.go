@@ -20,10 +20,17 @@ import (
 // watched is an instance with a pod that has a cgroup of the test's own.
 func watched(t *testing.T) (s *state.State, cgroup string) {
 	t.Helper()
+	s, cgroup = unwatched(t)
+	must(t, Install(s))
+	return s, cgroup
+}
+
+// unwatched is the same before the programs are there; it has a cgroup "before".
+func unwatched(t *testing.T) (s *state.State, cgroup string) {
+	t.Helper()
 	s, err := state.Create(bpftest.Dir(t), state.Sizes{})
 	must(t, err)
 	t.Cleanup(func() { s.Close() })
-	must(t, Install(s))
 	t.Cleanup(func() {
 		links, err := filepath.Glob(s.Dir.Link("*"))
 		must(t, err)
@@ -32,9 +39,15 @@ func watched(t *testing.T) (s *state.State, cgroup string) {
 		}
 	})
 	cgroup = bpftest.Cgroup(t)
-	var st syscall.Stat_t
-	must(t, syscall.Stat(cgroup, &st))
-	p := state.Pod{IfIndex: 7, Cookie: 7, Cgroups: []uint64{st.Ino}}
+	below := filepath.Join(cgroup, "before")
+	must(t, os.Mkdir(below, 0o755))
+	t.Cleanup(func() { must(t, os.Remove(below)) })
+	p := state.Pod{IfIndex: 7, Cookie: 7}
+	for _, dir := range []string{cgroup, below} {
+		var st syscall.Stat_t
+		must(t, syscall.Stat(dir, &st))
+		p.Cgroups = append(p.Cgroups, st.Ino)
+	}
 	must(t, s.Register(&p))
 	return s, cgroup
 }
