@@ -37,6 +37,9 @@ type fake struct {
 	status   rpc.Status
 	ready    bool
 	off      time.Duration
+
+	processes  []rpc.Running
+	subscribed string
 }
 
 func (f *fake) Apply(_ context.Context, c *policy.Cluster) (rpc.PutReply, error) {
@@ -66,6 +69,18 @@ func (f *fake) Attach(_ context.Context, a rpc.Attachment) (rpc.AttachReply, err
 func (f *fake) Detach(_ context.Context, containerID, ifName string) error {
 	f.detached = append(f.detached, rpc.Detachment{ContainerID: containerID, IfName: ifName})
 	return nil
+}
+
+func (f *fake) Processes(rpc.PodRef) ([]rpc.Running, error) { return f.processes, nil }
+
+func (f *fake) Subscribe(pod rpc.PodRef, event string) func() {
+	set := func(to string) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.subscribed = to
+	}
+	set(pod.Namespace + "/" + pod.Name + " " + event)
+	return func() { set("") }
 }
 
 func (f *fake) Pods() []rpc.Pod    { return f.pods }

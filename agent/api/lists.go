@@ -82,6 +82,11 @@ func (q *query) set(name, value string) string {
 		return oneOf(&q.Verdict, "allowed", "denied", "audit-denied")
 	case "outcome":
 		return oneOf(&q.Outcome, "denied", "killed", "observed", "audited")
+	case "rule":
+		var ok bool
+		if q.Rule, ok = journal.ParseRule(value); !ok {
+			return "write KIND/NAMESPACE/NAME[INDEX], NAMESPACE/NAME or NAME"
+		}
 	case "type":
 		q.Type = value
 	}
@@ -111,9 +116,12 @@ func (s *Server) flows(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
-	q, err := parseQuery(r.URL.Query(), "follow", "pod", "type", "outcome", "since", "limit")
+	q, err := parseQuery(r.URL.Query(), "follow", "pod", "type", "outcome", "rule", "since", "limit")
 	if err != nil {
 		return err
+	}
+	if q.follow && q.Type != "" {
+		defer s.Backend.Subscribe(q.Pod, q.Type)()
 	}
 	history, cursor := s.Journal.Events.Follow()
 	past := last(history, q.Filter.Event, q.limit)

@@ -139,11 +139,58 @@ func TestPods(t *testing.T) {
 	}
 }
 
+func TestProcesses(t *testing.T) {
+	a := mustServe(t, nil)
+	a.backend.pods = []rpc.Pod{{Namespace: "shop", Name: "a"}}
+	a.backend.processes = []rpc.Running{{Pod: rpc.PodRef{Namespace: "shop", Name: "a"}, Process: rpc.Process{Path: "/bin/x", PID: 7}}}
+	for _, pod := range []string{"", "shop/a"} {
+		list, err := a.client.Processes(t.Context(), pod)
+		if err != nil || len(list) != 1 || list[0].Process.PID != 7 {
+			t.Errorf("of %q: %+v, %v", pod, list, err)
+		}
+	}
+	var refused *rpc.StatusError
+	if _, err := a.client.Processes(t.Context(), "shop/b"); !errors.As(err, &refused) || refused.Code != 404 {
+		t.Errorf("of a pod that is not here: %v, want 404", err)
+	}
+}
+
+// Who follows a type of events has them told for as long.
+func TestFollowerSubscribes(t *testing.T) {
+	a := mustServe(t, nil)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() {
+		done <- a.client.Events(ctx, rpc.Query{Follow: true, Type: "fork", Pod: "shop/a"}, func(rpc.Event) error { return nil }, nil)
+	}()
+	wait := func(want string) {
+		t.Helper()
+		for end := time.Now().Add(10 * time.Second); ; time.Sleep(time.Millisecond) {
+			a.backend.mu.Lock()
+			got := a.backend.subscribed
+			a.backend.mu.Unlock()
+			if got == want {
+				return
+			}
+			if time.Now().After(end) {
+				t.Fatalf("subscribed to %q, want %q", got, want)
+			}
+		}
+	}
+	wait("shop/a fork")
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	wait("")
+}
+
 func FuzzParseQuery(f *testing.F) {
 	f.Add("follow=true&pod=shop/a&verdict=denied&since=10m&limit=3")
 	f.Add("since=2006-01-02T15:04:05Z&type=exec&outcome=killed")
 	f.Add("limit=-1&limit=&pod=/&x")
-	known := []string{"follow", "pod", "verdict", "since", "limit", "type", "outcome"}
+	f.Add("rule=WorkloadPolicy/a/p[1]")
+	known := []string{"follow", "pod", "verdict", "since", "limit", "type", "outcome", "rule"}
 	f.Fuzz(func(t *testing.T, raw string) {
 		values, err := url.ParseQuery(raw)
 		if err != nil {

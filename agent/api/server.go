@@ -47,6 +47,11 @@ type Backend interface {
 	Detach(ctx context.Context, containerID, ifName string) error
 	// Pods returns the pods of the node.
 	Pods() []rpc.Pod
+	// Processes returns those of a pod as they are now, of all pods for an empty one.
+	Processes(pod rpc.PodRef) ([]rpc.Running, error)
+	// Subscribe has events of a type told of a pod, or of all pods for an empty one, until
+	// cancel is called.
+	Subscribe(pod rpc.PodRef, event string) (cancel func())
 	// Flows returns what the kernel's flow table holds now.
 	Flows() []rpc.Flow
 	// Status returns everything but what the Store knows.
@@ -136,6 +141,7 @@ func (s *Server) routes() http.Handler {
 		"/v1/objects/{kind}/{namespace}":        {"GET": s.listObjects},
 		"/v1/objects/{kind}":                    {"GET": s.listObjects},
 		"/v1/pods":                              {"GET": s.pods},
+		"/v1/processes":                         {"GET": s.processes},
 		"/v1/flows":                             {"GET": s.flows},
 		"/v1/events":                            {"GET": s.events},
 		"/v1/status":                            {"GET": s.status},

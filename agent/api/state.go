@@ -33,6 +33,23 @@ func (s *Server) pods(w http.ResponseWriter, r *http.Request) error {
 	return answerLines(w, http.StatusOK, pods, jsonLines)
 }
 
+func (s *Server) processes(w http.ResponseWriter, r *http.Request) error {
+	q, err := parseQuery(r.URL.Query(), "pod")
+	if err != nil {
+		return err
+	}
+	here := func(p rpc.Pod) bool { return q.Pod == rpc.PodRef{Namespace: p.Namespace, Name: p.Name} }
+	if (q.Pod != rpc.PodRef{}) && !slices.ContainsFunc(s.Backend.Pods(), here) {
+		return &requestError{http.StatusNotFound,
+			rpc.Error{Message: "no pod " + q.Pod.Namespace + "/" + q.Pod.Name + " on this node", Field: "pod", Value: r.URL.Query().Get("pod")}}
+	}
+	list, err := s.Backend.Processes(q.Pod)
+	if err != nil {
+		return err
+	}
+	return answerLines(w, http.StatusOK, list, jsonLines)
+}
+
 // notNull makes an empty list [] in JSON.
 func notNull[T any](list []T) []T {
 	if list == nil {

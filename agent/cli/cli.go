@@ -142,7 +142,7 @@ denied, "policy lint" 3 findings, "doctor" 1 below the floor.`,
 		SilenceUsage:      true,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return fromEnvironment(cmd.Flags()) },
 	}
-	root.AddCommand(c.agent(), c.apply(), c.delete(), c.get(), c.flows(), c.events(), c.status(),
+	root.AddCommand(c.agent(), c.apply(), c.delete(), c.get(), c.flows(), c.events(), c.ps(), c.status(),
 		c.doctor(), c.enforce(), c.policy(), c.uninstall(), c.demo(), c.completion(), c.version())
 	root.CompletionOptions.DisableDefaultCmd = true // completion has examples and exit codes
 	return root

@@ -67,6 +67,14 @@ const (
 	statusBody = `{"version":"v1","node":"n1","tier":"no-LSM","revision":3,"ready":true,"enforcement":"on","pods":{"enforced":2,"closed":0},"policies":[{"kind":"NetworkPolicy","namespace":"shop","name":"deny","state":"enforced","rules":[{"direction":"egress","index":0,"outcome":"denied","note":"/bin/sh is /bin/dash"},{"section":"escalation","index":0,"outcome":"killed"}]}],"maps":[{"name":"flows","entries":5,"max":10,"full":1}],"lost":{"flow":4},"problems":["x.yaml: broken"]}`
 )
 
+// psLines are not in order.
+const psLines = `{"process":{"path":"/bin/other","pid":10,"parentPid":3,"execId":"","container":"c2"}}
+{"process":{"path":"/bin/sleep","args":["sleep","60"],"pid":9,"parentPid":7,"execId":"","container":"c1"}}
+{"process":{"path":"/bin/sh","pid":7,"parentPid":2,"execId":"a-7","container":"c1","credentials":{"effective":["ALL"]}}}
+{"process":{"path":"/bin/true","pid":11,"parentPid":8,"execId":"c-11","container":"c1"}}
+{"process":{"path":"/app/run","interpreter":"/bin/python3","args":["/app/run","--token","***"],"truncated":true,"pid":8,"parentPid":7,"uid":1000,"execId":"b-8","container":"c1","credentials":{"effective":["CHOWN","DAC_OVERRIDE","FOWNER","KILL"]}}}
+`
+
 func TestCommands(t *testing.T) {
 	dir := t.TempDir()
 	for name, content := range map[string]string{
@@ -135,6 +143,18 @@ func TestCommands(t *testing.T) {
 				"KIND           NAMESPACE  NAME  STATE     RULES                                  REASON\nNetworkPolicy  shop       deny  enforced  egress[0]:denied escalation[0]:killed  egress[0]: /bin/sh is /bin/dash\n\n" +
 				"MAP    ENTRIES  MAX  REFUSED\nflows  5        10   1\n", ""},
 		{"status without an agent", nil, "", "status", 4, "", "agent not reachable"},
+		{"ps", replies{"GET /v1/processes?pod=shop%2Fweb": {200, psLines}}, "", "ps shop/web", 0,
+			"PID  PARENT  UID   CAPABILITIES                  EXEC ID  CONTAINER  PROCESS\n" +
+				"7    2       0     ALL                           a-7      c1         /bin/sh\n" +
+				"8    7       1000  CHOWN,DAC_OVERRIDE,FOWNER,+1  b-8      c1         ├─ /app/run (/bin/python3) --token *** …\n" +
+				"11   8       0     -                             c-11     c1         │  └─ /bin/true\n" +
+				"9    7       0     -                             -        c1         └─ /bin/sleep 60\n" +
+				"10   3       0     -                             -        c2         /bin/other\n", ""},
+		{"ps of what is not here", replies{"GET /v1/processes?pod=shop%2Fx": {404, `{"error":"no pod shop/x on this node"}`}}, "", "ps shop/x", 1, "", "no pod shop/x"},
+		{"ps without a namespace", nil, "", "ps web", 2, "", "write NAMESPACE/POD"},
+		{"ps of nothing", nil, "", "ps", 2, "", "accepts 1 arg"},
+		{"events of a rule", replies{"GET /v1/events?rule=shop%2Fp%5B1%5D": {200, ""}}, "", "events -o json --rule shop/p[1]", 0, `{"items":[]}` + "\n", ""},
+		{"completed pods", replies{"GET /v1/pods": {200, `{"namespace":"shop","name":"web"}` + "\n"}}, "", "__complete ps sh", 0, "shop/web\n:4\n", "Completion ended"},
 		{"wrong format", put, "", "status -o yaml", 2, "", "write table or json"},
 		{"flows as JSON", replies{"GET /v1/flows?limit=3&pod=shop%2Fweb": {200, ""}}, "", "flows -o json --pod shop/web --limit 3", 0, `{"items":[]}` + "\n", ""},
 		{"flows refused", replies{"GET /v1/flows?pod=x": {400, `{"error":"write NAMESPACE/NAME"}`}}, "", "flows --pod x", 2, "", "write NAMESPACE/NAME"},

@@ -46,7 +46,8 @@ func (c *command) events() *cobra.Command {
 		Long: `With -f each event is printed at once; -o json then prints one object a line,
 else {"items": []}.`,
 		Example: `  sluice events -f --outcome killed
-  sluice events --pod shop/checkout --type exec --since 10m`,
+  sluice events --pod shop/checkout --type exec --since 10m
+  sluice events --rule WorkloadPolicy/shop/checkout -o json`,
 		Args: cobra.NoArgs,
 		RunE: c.run(func(cmd *cobra.Command, _ []string) error {
 			head := []string{"TIME", "OUTCOME", "TYPE", "POD", "PID", "PROCESS", "RULE", "DETAIL"}
@@ -55,6 +56,7 @@ else {"items": []}.`,
 	}))
 	cmd.Flags().StringVar(&q.Type, "type", "", "only of this type: exec, fork, exit, escalation, ...")
 	cmd.Flags().StringVar(&q.Outcome, "outcome", "", "only denied, killed, observed or audited ones")
+	cmd.Flags().StringVar(&q.Rule, "rule", "", "only those that this `RULE` brought about: KIND/NAMESPACE/NAME[INDEX], NAMESPACE/NAME or NAME")
 	queryFlags(cmd, &q)
 	return cmd
 }

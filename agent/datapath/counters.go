@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/cilium/ebpf"
 
@@ -54,6 +55,16 @@ type Counters struct {
 	Oddities map[string]uint64 // frames that passed without being judged
 	Lost     map[string]uint64 // events by ring
 	Full     map[string]uint64 // refused entries by what was full
+	// Lifetimes are those of pods' processes, Execs what the kernel's program took for
+	// each of their execs.
+	Lifetimes, Execs Histogram
+}
+
+// Histogram counts times: Counts[i] of them were below 2^i * 1024 ns and in no bucket
+// before, the last all others.
+type Histogram struct {
+	Counts []uint64
+	Sum    time.Duration
 }
 
 // Counters reads them.
@@ -78,8 +89,29 @@ func (d *Datapath) Counters() (Counters, error) {
 	for name, n := range d.tables.refused() {
 		c.Full[name] += n
 	}
+	if c.Lifetimes, err = times(d.state.Times, state.TimeLife); err != nil {
+		return c, err
+	}
+	if c.Execs, err = times(d.state.Times, state.TimeExec); err != nil {
+		return c, err
+	}
 	c.Totals, err = totals(d.state.Totals)
 	return c, err
+}
+
+func times(m *ebpf.Map, which uint32) (Histogram, error) {
+	var per []state.RawHistogram
+	if err := m.Lookup(which, &per); err != nil {
+		return Histogram{}, fmt.Errorf("read histogram: %w", err)
+	}
+	h := Histogram{Counts: make([]uint64, len(state.RawHistogram{}.Buckets))}
+	for _, cpu := range per {
+		h.Sum += time.Duration(cpu.Sum)
+		for i, n := range cpu.Buckets {
+			h.Counts[i] += n
+		}
+	}
+	return h, nil
 }
 
 func totals(m *ebpf.Map) ([]Total, error) {

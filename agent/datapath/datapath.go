@@ -15,7 +15,6 @@ import (
 	"slices"
 	"sync"
 
-
 	"github.com/sluice-io/sluice/bpf/capability"
 	"github.com/sluice-io/sluice/bpf/cred"
 	"github.com/sluice-io/sluice/bpf/door"
@@ -64,6 +63,7 @@ type Datapath struct {
 	// noCapabilities is why nobody is killed for a use of a capability without LSM; nil:
 	// they are. Unless it is capability.ErrBlind uses are not seen either.
 	noCapabilities error
+	tasks          tasks
 	sync           chan chan struct{} // asks the watcher for a round at once
 }
 
@@ -81,18 +81,20 @@ func Open(c Config) (*Datapath, error) {
 	for _, install := range []func() error{
 		func() error { return d.describe(c) },
 		func() error { return process.Install(s) },
+		d.tasks.open(s),
+		d.unsubscribe,
 		func() error { return sock.Install(s, c.Flows) },
 		func() error { return door.Install(s, c.Flows) },
 		func() error { return d.tables.open(s) },
 		d.readDeferring,
 	} {
 		if err := install(); err != nil {
-			s.Close()
+			d.Close()
 			return nil, err
 		}
 	}
 	if err := d.installOptional(c); err != nil {
-		s.Close()
+		d.Close()
 		return nil, err
 	}
 	return d, nil
@@ -146,7 +148,7 @@ func (d *Datapath) tryUse() error {
 func (d *Datapath) State() *state.State { return d.state }
 
 // Close lets go of the maps; pins and enforcement stay.
-func (d *Datapath) Close() error { return d.state.Close() }
+func (d *Datapath) Close() error { return errors.Join(d.tasks.close(), d.state.Close()) }
 
 // WatchPrivileges attaches or detaches the program on every system call.
 func (d *Datapath) WatchPrivileges(on bool) error {

@@ -32,3 +32,18 @@ func (d *Datapath) Subscribe(slot uint32, t Tells) error {
 	}
 	return nil
 }
+
+// unsubscribe ends what a former agent's readers asked for.
+func (d *Datapath) unsubscribe() error {
+	var slot, tells uint32
+	it := d.state.Subscribed.Iterate()
+	for it.Next(&slot, &tells) {
+		if tells == 0 {
+			continue
+		}
+		if err := d.Subscribe(slot, 0); err != nil {
+			return err
+		}
+	}
+	return it.Err()
+}

@@ -69,6 +69,8 @@ type Engine struct {
 	// retired is told of a change that has left something behind.
 	retired chan struct{}
 
+	subscriptions subscriptions
+
 	totals eventTotals
 	wall   wallClock
 }
@@ -106,6 +108,8 @@ func New(cfg Config, dp *datapath.Datapath, j *journal.Journal, log *slog.Logger
 		retired:  make(chan struct{}, 1),
 		view:     view{revision: lastRevision(cfg.StateDir, log)},
 		totals:   eventTotals{byKind: make(map[[2]string]uint64)},
+
+		subscriptions: subscriptions{open: make(map[*subscription]struct{}), told: make(map[uint32]datapath.Tells)},
 	}, nil
 }
 
@@ -266,6 +270,7 @@ func (e *Engine) realise() (err error) {
 		p.realised = p.refused == nil && !p.closed
 	}
 	e.publish(cluster, img)
+	e.subscribe(func(map[*subscription]struct{}) {})
 	return nil
 }
 

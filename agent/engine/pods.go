@@ -81,7 +81,11 @@ func (e *Engine) Adopt() error {
 			e.log.Error("adopt pod", "pod", a.Namespace+"/"+a.Name, "error", err)
 		}
 	}
-	return e.locked(e.sweep)
+	if err := e.locked(e.sweep); err != nil {
+		return err
+	}
+	e.recount()
+	return nil
 }
 
 // sweep frees the slots of no record. With a record that cannot be read it frees

@@ -56,6 +56,50 @@ func capabilities(set uint64) []string {
 	return policy.CapabilitySet(set).Names()
 }
 
+// Processes are those of a pod, or of all pods, as they are now.
+func (e *Engine) Processes(of rpc.PodRef) ([]rpc.Running, error) {
+	e.dp.Sync() // the arguments of what has started just now
+	list, err := e.dp.Processes()
+	if err != nil {
+		return nil, err
+	}
+	out := []rpc.Running{}
+	for i := range list {
+		ev := &list[i]
+		name := e.view.pod(ev.Process.Pod)
+		pod := rpc.PodRef{Namespace: name.key.Namespace, Name: name.key.Name}
+		if of == pod || of == (rpc.PodRef{}) {
+			out = append(out, rpc.Running{Pod: pod, StartTime: e.wall.at(ev.Process.ExecId), Process: e.names.running(ev)})
+		}
+	}
+	return out, nil
+}
+
+// running reads what is seen of a process that runs. Its arguments are those that its
+// exec told: it may have written over them since.
+func (n *names) running(ev *state.RawExecEvent) rpc.Process {
+	p := n.describe(ev)
+	id := execID{ev.Process.ExecId, ev.Process.Pid}
+	p.ParentExecID = n.parent(id, ev.Process.ParentExecId, ev.Process.ParentPid)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if known := n.byID[id]; known.args != nil {
+		p.Args, p.Truncated = known.args, known.cut
+	}
+	return p
+}
+
+// recount makes the kernel's process table right again.
+func (e *Engine) recount() {
+	entered, left, err := e.dp.Recount()
+	if err != nil {
+		e.log.Error("processes that began before the agent may have no record", "error", err)
+	}
+	if entered+left > 0 {
+		e.log.Info("the process table was not complete", "entered", entered, "left", left)
+	}
+}
+
 // complete adds what is remembered of an image.
 func (n *names) complete(p *rpc.Process, id execID) {
 	n.mu.Lock()

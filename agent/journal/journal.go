@@ -36,6 +36,7 @@ type Filter struct {
 	Verdict string // flows only
 	Type    string // events only
 	Outcome string // events only
+	Rule    Rule   // events only
 	Since   time.Time
 }
 
@@ -47,7 +48,7 @@ func (f *Filter) Flow(flow *rpc.Flow) bool {
 // Event is true if e is chosen.
 func (f *Filter) Event(e *rpc.Event) bool {
 	return f.pod(e.Pod) && f.since(e.Time) &&
-		(f.Type == "" || f.Type == e.Type) && (f.Outcome == "" || f.Outcome == e.Outcome)
+		(f.Type == "" || f.Type == e.Type) && (f.Outcome == "" || f.Outcome == e.Outcome) && f.Rule.is(e.Rule)
 }
 
 func (f *Filter) pod(p rpc.PodRef) bool { return f.Pod == rpc.PodRef{} || f.Pod == p }

@@ -97,7 +97,15 @@ func TestFollowerSeesAll(t *testing.T) {
 func TestFilter(t *testing.T) {
 	now := time.Unix(1000, 0)
 	flow := rpc.Flow{Time: now, Pod: rpc.PodRef{Namespace: "a", Name: "x"}, Verdict: "denied"}
-	event := rpc.Event{Time: now, Pod: flow.Pod, Type: "exec", Outcome: "killed"}
+	event := rpc.Event{Time: now, Pod: flow.Pod, Type: "exec", Outcome: "killed",
+		Rule: &rpc.Rule{Kind: "WorkloadPolicy", Namespace: "a", Name: "p", Index: 2}}
+	rule := func(s string) Rule {
+		r, ok := ParseRule(s)
+		if !ok {
+			t.Errorf("rule %q is refused", s)
+		}
+		return r
+	}
 	tests := []struct {
 		filter      Filter
 		flow, event bool
@@ -112,6 +120,15 @@ func TestFilter(t *testing.T) {
 		{Filter{Type: "exec", Outcome: "killed"}, true, true},
 		{Filter{Type: "exit"}, true, false},
 		{Filter{Outcome: "observed"}, true, false},
+		{Filter{Rule: rule("p")}, true, true},
+		{Filter{Rule: rule("a/p")}, true, true},
+		{Filter{Rule: rule("WorkloadPolicy/a/p[2]")}, true, true},
+		{Filter{Rule: rule("p[2]")}, true, true},
+		{Filter{Rule: rule("p[1]")}, true, false},
+		{Filter{Rule: rule("b/p")}, true, false},
+		{Filter{Rule: rule("-/p")}, true, false},
+		{Filter{Rule: rule("ClusterWorkloadPolicy/a/p")}, true, false},
+		{Filter{Rule: rule("q")}, true, false},
 	}
 	for _, tt := range tests {
 		if got := tt.filter.Flow(&flow); got != tt.flow {
@@ -120,6 +137,18 @@ func TestFilter(t *testing.T) {
 		if got := tt.filter.Event(&event); got != tt.event {
 			t.Errorf("%+v chooses the event: %t, want %t", tt.filter, got, tt.event)
 		}
+	}
+}
+
+func TestRuleRefused(t *testing.T) {
+	for _, s := range []string{"", "/", "a/", "a/b/c/d", "p[", "p[]", "p[-1]", "p[1", "p[x]", "p[1]x", "[1]"} {
+		if r, ok := ParseRule(s); ok {
+			t.Errorf("%q is taken for %+v", s, r)
+		}
+	}
+	none := rpc.Event{}
+	if f := (Filter{Rule: Rule{name: "p", index: -1}}); f.Event(&none) {
+		t.Error("an event of no rule is chosen by a rule")
 	}
 }
 

@@ -25,7 +25,7 @@ type Collector struct {
 	src                                                 Source
 	flows, drops, spared, passed, events, lost, refused *prometheus.Desc
 	mapEntries, mapMax, mapFull, pods, policies, scrape *prometheus.Desc
-	acts, held                                          *prometheus.Desc
+	acts, held, lifetimes, execs                        *prometheus.Desc
 }
 
 // New describes the metrics of INTERFACE.md.
@@ -49,6 +49,8 @@ func New(src Source) *Collector {
 		mapFull:    desc("map_full_total", "Entries that a kernel map refused.", "map"),
 		pods:       desc("pods", "Pods attached here.", "state"),
 		policies:   desc("policies", "Policies.", "state"),
+		lifetimes:  desc("process_lifetime_seconds", "From fork to exit of pods' processes."),
+		execs:      desc("exec_judging_seconds", "Spent by the kernel's program on an exec in a pod: its record, its rules, its event."),
 		scrape:     desc("scrape_failures", "1 if the kernel's counters could not be read."),
 	}
 }
@@ -57,7 +59,7 @@ func New(src Source) *Collector {
 func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		c.flows, c.drops, c.spared, c.passed, c.events, c.lost, c.refused,
-		c.mapEntries, c.mapMax, c.mapFull, c.pods, c.policies, c.scrape, c.acts, c.held,
+		c.mapEntries, c.mapMax, c.mapFull, c.pods, c.policies, c.scrape, c.acts, c.held, c.lifetimes, c.execs,
 	} {
 		ch <- d
 	}
@@ -75,6 +77,10 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 		failed = 1
 	}
 	send(c.scrape, prometheus.GaugeValue, failed)
+	if err == nil {
+		ch <- histogram(c.lifetimes, counters.Lifetimes)
+		ch <- histogram(c.execs, counters.Execs)
+	}
 	for _, t := range counters.Totals {
 		send(c.flows, prometheus.CounterValue, t.Flows, t.Verdict, t.Direction, t.Reason)
 	}
@@ -108,4 +114,18 @@ func (c *Collector) Collect(ch chan<- prometheus.Metric) {
 	for state, n := range byState {
 		send(c.policies, prometheus.GaugeValue, n, state)
 	}
+}
+
+// histogram gives what the kernel counted to Prometheus, whose buckets take in those
+// before them, and are named in seconds.
+func histogram(d *prometheus.Desc, h datapath.Histogram) prometheus.Metric {
+	var count uint64
+	buckets := make(map[float64]uint64, len(h.Counts))
+	for i, n := range h.Counts {
+		count += n
+		if i < len(h.Counts)-1 {
+			buckets[float64(uint64(1024)<<i)/1e9] = count
+		}
+	}
+	return prometheus.MustNewConstHistogram(d, count, h.Sum.Seconds(), buckets)
 }

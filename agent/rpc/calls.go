@@ -33,6 +33,7 @@ type Query struct {
 	Verdict string // flows only
 	Type    string // events only
 	Outcome string // events only
+	Rule    string // events only: Kind/namespace/name[index], or a part of it as in policies
 	Since   string // a duration back from now, or an RFC 3339 time
 	Limit   int    // the newest of the past; what follows does not count
 }
@@ -40,7 +41,7 @@ type Query struct {
 func (q *Query) path(list string) string {
 	v := url.Values{}
 	for name, value := range map[string]string{"pod": q.Pod, "verdict": q.Verdict, "type": q.Type,
-		"outcome": q.Outcome, "since": q.Since} {
+		"outcome": q.Outcome, "rule": q.Rule, "since": q.Since} {
 		if value != "" {
 			v.Set(name, value)
 		}
@@ -133,6 +134,18 @@ func (c *Client) Pods(ctx context.Context) ([]Pod, error) {
 		return nil
 	}, nil)
 	return pods, err
+}
+
+// Processes returns the processes of a pod ("namespace/name") of the node, of all its
+// pods if it is empty.
+func (c *Client) Processes(ctx context.Context, pod string) ([]Running, error) {
+	list := []Running{}
+	q := Query{Pod: pod}
+	err := lines(ctx, c, q.path("/v1/processes"), false, func(r Running) error {
+		list = append(list, r)
+		return nil
+	}, nil)
+	return list, err
 }
 
 // Flows calls each for every flow that q chooses, oldest first. When following it

@@ -2,6 +2,8 @@
 
 package rpc
 
+import "time"
+
 // Process is the process behind a flow or an event. A flow's has no more than its names.
 type Process struct {
 	Path string `json:"path"` // as in its mount namespace; of a memfd its name alone
@@ -55,4 +57,11 @@ type Ancestor struct {
 	Path   string `json:"path"`
 	PID    uint32 `json:"pid"`
 	ExecID string `json:"execId"`
+}
+
+// Running is a process of a pod that runs.
+type Running struct {
+	Pod       PodRef    `json:"pod"`
+	StartTime time.Time `json:"startTime"` // of its last exec, or of its fork
+	Process   Process   `json:"process"`
 }

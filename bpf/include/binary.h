@@ -75,20 +75,31 @@ static __always_inline struct mount *mount_of(struct file *file)
 	return mount_around(file->f_path.mnt);
 }
 
+/* Where a path ends. To a global function its pointers are but numbers. */
+struct leaf {
+	struct mount *mnt;
+	struct dentry *dentry;
+};
+
 /*
  * Writes a path, seen from the root of its mount namespace, and how many bits of it are
- * the folder that its last name lies in, with the slash; false: cut.
+ * the folder that its last name lies in, with the slash; 0: cut. Global, see parse_ip in
+ * frame.h.
  */
-static __noinline bool walk_from(struct path_key *to, __u32 *folder, struct mount *mnt, struct dentry *dentry)
+__noinline int walk_from(struct path_key *to, __u32 *folder, const struct leaf *from)
 {
-	struct walk w = { .at = PATH_LEN - 1, .dentry = dentry, .mnt = mnt };
+	struct walk w = { .at = PATH_LEN - 1 };
 	__u32 len, zero = 0;
 
+	if (!to || !folder || !from)
+		return 0;
+	w.dentry = from->dentry;
+	w.mnt = from->mnt;
 	__builtin_memset(to, 0, sizeof(*to));
 	*folder = 0;
 	w.scratch = bpf_map_lookup_elem(&scratches, &zero);
 	if (!w.scratch)
-		return false;
+		return 0;
 	if (bpf_preempt_disable)
 		bpf_preempt_disable();
 	bpf_loop(MAX_NAMES, step, &w, 0);
@@ -105,7 +116,9 @@ static __noinline bool walk_from(struct path_key *to, __u32 *folder, struct moun
 /* The path of a file. */
 static __always_inline bool walk_path(struct path_key *to, __u32 *folder, struct file *file)
 {
-	return walk_from(to, folder, mount_of(file), file->f_path.dentry);
+	struct leaf from = { .mnt = mount_of(file), .dentry = file->f_path.dentry };
+
+	return walk_from(to, folder, &from);
 }
 
 #define CTIME_LAG (SECOND / 50) /* inodes have the time of the last tick: 10 ms ago at most, or a late one */

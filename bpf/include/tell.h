@@ -20,17 +20,10 @@ static __always_inline void note_time(__u32 which, __u64 ns)
 {
 	struct histogram *h = bpf_map_lookup_elem(&times, &which);
 	__u64 units = ns >> 10;
-	__u32 i = 0;
+	__u32 i = units ? 64 - __builtin_clzll(units) : 0;
 
 	if (!h)
 		return;
-	for (__u32 bits = 32; bits; bits >>= 1) { /* the number of its highest bit */
-		if (units >> bits) {
-			units >>= bits;
-			i += bits;
-		}
-	}
-	i += units;
 	h->sum += ns;
 	h->buckets[i < HISTOGRAM_BUCKETS ? i : HISTOGRAM_BUCKETS - 1] += 1;
 }
@@ -91,6 +84,7 @@ static __always_inline void fill_exec(struct exec_event *e, struct task_struct *
 				      struct file *binary, __u32 type)
 {
 	struct fs_struct *fs = task->fs;
+	struct leaf cwd = { .mnt = mount_around(fs->pwd.mnt), .dentry = fs->pwd.dentry };
 	__u32 folder;
 
 	fill_process(&e->process, task, r, type);
@@ -99,7 +93,7 @@ static __always_inline void fill_exec(struct exec_event *e, struct task_struct *
 	e->mount = r->mount;
 	e->_pad = 0;
 	e->path = r->path;
-	walk_from(&e->cwd, &folder, mount_around(fs->pwd.mnt), fs->pwd.dentry);
+	walk_from(&e->cwd, &folder, &cwd);
 	e->interpreter.path[0] = 0;
 	if (r->flags & PROC_SCRIPT)
 		walk_path(&e->interpreter, &folder, binary);
