@@ -66,6 +66,7 @@ const (
 	capabilityMapResolved         = "resolved"
 	capabilityMapRules            = "rules"
 	capabilityMapRulesets         = "rulesets"
+	capabilityMapSamples          = "samples"
 	capabilityMapScripts          = "scripts"
 	capabilityMapSequence         = "sequence"
 	capabilityMapServices         = "services"
@@ -178,6 +179,7 @@ type capabilityMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
@@ -264,6 +266,7 @@ type capabilityMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Services    *ebpf.Map `ebpf:"services"`
@@ -324,6 +327,7 @@ func (m *capabilityMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scripts,
 		m.Sequence,
 		m.Services,

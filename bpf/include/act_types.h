@@ -39,6 +39,12 @@ struct folder {
 	__u32 below; /* those at any depth below it, or below a folder that it lies in; 0: none */
 };
 
+/* What the agent knows of a container. */
+enum resolved {
+	RESOLVED = 1, /* its files are in programs, its folders in places */
+	RESOLVED_ELSEWHERE = 2, /* a folder that patterns name is not where they say: behind a link */
+};
+
 /* Uses of a file; the bits of policy.Operations. */
 enum operation {
 	OP_READ,
@@ -61,6 +67,18 @@ struct file_key {
 	__u32 list;
 	__u32 file; /* as in struct identity */
 	__u32 operation; /* enum operation */
+};
+
+#define FILE_ANYTHING 0xffffffff /* for file: of whatever a list has rules on, the strictest */
+
+/* A use of a file that an Audit rule has told of. */
+struct sample_key {
+	__u64 exec_id;
+	__u64 ino;
+	__u32 dev;
+	__u32 rule;
+	__u32 operation;
+	__u32 _pad;
 };
 
 enum gain { GAIN_CAPS = 1, GAIN_UID = 2, GAIN_GID = 4 };

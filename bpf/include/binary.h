@@ -3,72 +3,7 @@
 #ifndef SLUICE_BINARY_H
 #define SLUICE_BINARY_H
 
-#include "maps.h"
-
-#define MAX_NAMES 64 /* components and mounts of a path */
-
-/*
- * Where a path is put together, from its end: one per CPU. Tracepoints are not
- * preempted up to 6.18; where they may be, it is forbidden for the while (the
- * kfunc is there since 6.10).
- */
-struct scratch {
-	__u8 walk[2 * PATH_LEN];
-};
-ARRAY(scratches, BPF_MAP_TYPE_PERCPU_ARRAY, struct scratch, 1);
-
-extern void bpf_preempt_disable(void) __weak __ksym;
-extern void bpf_preempt_enable(void) __weak __ksym;
-
-struct walk {
-	struct scratch *scratch;
-	struct dentry *dentry;
-	struct mount *mnt;
-	__u32 at;
-	__u32 folder; /* where the last name of the path begins */
-	__u32 done;
-	__u32 _pad;
-};
-
-/* One step towards the root of the mount namespace: a name, or a mount. */
-static long step(__u32 i, struct walk *w)
-{
-	struct dentry *dentry = cast(w->dentry, struct dentry);
-	struct mount *mnt = cast(w->mnt, struct mount);
-	__u8 *walk = w->scratch->walk;
-	__u32 n, at = w->at;
-
-	if (dentry == mnt->mnt.mnt_root) {
-		w->dentry = mnt->mnt_mountpoint;
-		w->mnt = mnt->mnt_parent;
-		w->done = w->mnt == mnt;
-		return w->mnt == mnt;
-	}
-	n = dentry->d_name.len;
-	if (dentry->d_parent == dentry) { /* not under its mount's root: unreachable */
-		if (at == PATH_LEN - 1 && n < at) { /* of a memfd the name is all there is */
-			w->at = at - n;
-			bpf_probe_read_kernel(&walk[(at - n) & (PATH_LEN - 1)], n & (PATH_LEN - 1),
-					      dentry->d_name.name);
-		}
-		return 1;
-	}
-	if (n + 1 > at || at >= PATH_LEN)
-		return 1;
-	at -= n + 1;
-	if (!w->folder)
-		w->folder = at + 1;
-	walk[at & (PATH_LEN - 1)] = '/';
-	bpf_probe_read_kernel(&walk[(at + 1) & (PATH_LEN - 1)], n & (PATH_LEN - 1), dentry->d_name.name);
-	w->dentry = dentry->d_parent;
-	w->at = at;
-	return 0;
-}
-
-static __always_inline struct mount *mount_around(struct vfsmount *mnt)
-{
-	return cast((void *)mnt - bpf_core_field_offset(struct mount, mnt), struct mount);
-}
+#include "path.h"
 
 static __always_inline struct mount *mount_of(struct file *file)
 {
@@ -88,29 +23,21 @@ struct leaf {
  */
 __noinline int walk_from(struct path_key *to, __u32 *folder, const struct leaf *from)
 {
-	struct walk w = { .at = PATH_LEN - 1 };
-	__u32 len, zero = 0;
+	struct walk w = {};
+	struct scratch *s;
 
 	if (!to || !folder || !from)
 		return 0;
 	w.dentry = from->dentry;
 	w.mnt = from->mnt;
-	__builtin_memset(to, 0, sizeof(*to));
-	*folder = 0;
-	w.scratch = bpf_map_lookup_elem(&scratches, &zero);
-	if (!w.scratch)
-		return 0;
-	if (bpf_preempt_disable)
-		bpf_preempt_disable();
-	bpf_loop(MAX_NAMES, step, &w, 0);
-	len = PATH_LEN - 1 - w.at;
-	barrier_var(len); /* else the next bound is not seen by the verifier */
-	*folder = 8 * (w.folder - w.at);
-	if (len < PATH_LEN)
-		bpf_probe_read_kernel(to, len, w.scratch->walk + (PATH_LEN - 1 - len));
-	if (bpf_preempt_enable)
-		bpf_preempt_enable();
-	return w.done;
+	s = open_path(&w);
+	*folder = s ? s->key.len : 0;
+	if (s)
+		__builtin_memcpy(to, s->key.path, sizeof(*to));
+	else
+		__builtin_memset(to, 0, sizeof(*to));
+	close_path();
+	return s && whole(&w);
 }
 
 /* The path of a file. */
@@ -149,6 +76,13 @@ static __always_inline __u64 root_of(struct task_struct *task)
 	return mount_id(mount_around(task->fs->root.mnt));
 }
 
+static __always_inline __u32 mount_flags(struct mount *m, struct mnt_namespace *ns)
+{
+	__u32 flags = m->mnt_ns == ns ? BINARY_OWN : 0;
+
+	return m == ns->root || m->mnt_parent == ns->root ? flags | BINARY_ROOT : flags;
+}
+
 static __always_inline void look_at(struct binary *b, struct file *file, struct mnt_namespace *ns)
 {
 	struct mount *mnt = mount_of(file);
@@ -159,11 +93,7 @@ static __always_inline void look_at(struct binary *b, struct file *file, struct 
 	b->changed = changed(inode);
 	b->mount = mount_id(mnt);
 	b->generation = inode->i_generation;
-	b->flags = 0;
-	if (mnt->mnt_ns == ns)
-		b->flags |= BINARY_OWN;
-	if (mnt == ns->root || mnt->mnt_parent == ns->root)
-		b->flags |= BINARY_ROOT;
+	b->flags = mount_flags(mnt, ns);
 }
 
 /* Has a file of the root mount kept its content, as bpf/lsm/touch.bpf.c has seen? Others may
@@ -177,17 +107,22 @@ static __always_inline bool only_touched(const struct binary *b, const struct co
 }
 
 /*
- * Did the container begin with this file, and with the mount that it lies on? What
- * the pod made or changed it did not. Where mounts have no unique ids, only the
- * root and what lies on it count.
+ * Did the container begin with a mount? Where mounts have no unique ids, only the root
+ * and what lies on it count.
  */
+static __always_inline bool of_beginning(__u32 flags, __u64 mount, __u32 mnt_ns, const struct container *c)
+{
+	if (!(flags & BINARY_OWN) || mnt_ns != c->mnt_ns)
+		return false;
+	return c->last_mount ? mount <= c->last_mount : flags & BINARY_ROOT;
+}
+
+/* Did the container begin with this file, and with the mount that it lies on? What
+   the pod made or changed it did not. */
 static __always_inline bool of_image(const struct binary *b, __u32 mnt_ns, const struct container *c, __u64 container)
 {
-	if (!(b->flags & BINARY_OWN) || mnt_ns != c->mnt_ns)
-		return false;
-	if (c->start && b->changed > c->start && !only_touched(b, c, container))
-		return false;
-	return c->last_mount ? b->mount <= c->last_mount : b->flags & BINARY_ROOT;
+	return of_beginning(b->flags, b->mount, mnt_ns, c) &&
+	       !(c->start && b->changed > c->start && !only_touched(b, c, container));
 }
 
 #endif

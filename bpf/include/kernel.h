@@ -22,6 +22,8 @@ extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
 extern void *bpf_cast_to_kern_ctx(void *obj) __ksym;
 
+typedef __u16 umode_t;
+
 #define TCX_NEXT (-1)
 #define TCX_DROP 2
 #define SIGKILL 9
@@ -192,6 +194,7 @@ struct task_struct {
 	struct fs_struct *fs;
 	struct nsproxy *nsproxy;
 	struct css_set *cgroups;
+	struct files_struct *files;
 	struct signal_struct *signal;
 	struct mm_struct *mm;
 	struct callback_head *task_works;
@@ -199,10 +202,11 @@ struct task_struct {
 
 struct super_block {
 	__u32 s_dev;
+	struct dentry *s_root;
 };
 
 struct inode {
-	__u16 i_mode;
+	umode_t i_mode;
 	unsigned long i_ino;
 	struct super_block *i_sb;
 	__u32 i_generation;
@@ -233,7 +237,8 @@ struct qstr {
 struct dentry {
 	struct dentry *d_parent;
 	struct qstr d_name;
-	struct inode *d_inode;
+	struct inode *d_inode; /* 0: there is no such file */
+	struct super_block *d_sb;
 };
 
 struct vfsmount {
@@ -261,7 +266,22 @@ struct file {
 	unsigned int f_mode;
 	struct path f_path;
 	struct inode *f_inode;
+	unsigned int f_flags;
 	struct callback_head f_task_work;
+};
+
+struct vm_area_struct {
+	unsigned long vm_flags;
+	struct file *vm_file;
+};
+
+struct fdtable {
+	unsigned int max_fds;
+	struct file **fd;
+};
+
+struct files_struct {
+	struct fdtable *fdt;
 };
 
 struct in6_addr_ {

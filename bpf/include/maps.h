@@ -30,6 +30,7 @@
 #define MAX_TOUCHED 16384
 #define MAX_TALLIES 16384
 #define MAX_BUCKETS 8192
+#define MAX_SAMPLES 16384
 #define MAX_FLOWS 131073 /* one above a power of two: twice the buckets, a miss walks half as far */
 #define SECOND 1000000000ULL /* ns */
 #define RING_BYTES (1 << 20)
@@ -81,7 +82,7 @@ HASH(formers, struct former_key, struct former, MAX_FORMERS, BPF_F_NO_PREALLOC);
 HASH(paths, struct path_key, __u32, MAX_PATHS, BPF_F_NO_PREALLOC); /* path to program */
 HASH(programs, struct program, __u32, MAX_PROGRAMS, BPF_F_NO_PREALLOC); /* file to program */
 ARRAY(settings, BPF_MAP_TYPE_ARRAY, struct node, 1);
-HASH(resolved, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* containers in programs */
+HASH(resolved, __u64, __u32, MAX_CGROUPS, BPF_F_NO_PREALLOC); /* containers in programs: enum resolved, or-ed */
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
@@ -170,6 +171,13 @@ struct {
 	__type(value, __u64);
 	__uint(max_entries, MAX_BUCKETS);
 } buckets SEC(".maps"); /* until when a bucket's events are spoken for; CLOCK_BOOTTIME, ns */
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__type(key, struct sample_key);
+	__type(value, __u32);
+	__uint(max_entries, MAX_SAMPLES);
+} samples SEC(".maps"); /* one of each is told */
 
 HASH(containers, __u64, struct container, MAX_CGROUPS, BPF_F_NO_PREALLOC);
 HASH(touched, struct touched_key, struct touched_at, MAX_TOUCHED,

@@ -74,6 +74,8 @@ struct container {
 	__u32 slot;
 	__u32 pod;
 	__u32 pid; /* of the entry */
+	__u32 moved; /* 1: a folder or a mount has been, since; paths may lead elsewhere */
+	__u32 _pad;
 };
 
 /* Credentials that gains are measured against. */

@@ -162,13 +162,13 @@ static __always_inline bool spend(const struct bucket_key *k, __u64 now)
 	return __sync_val_compare_and_swap(until, was, next) == was;
 }
 
-/* Counts an act, and says whether it is to be told. */
-static __always_inline bool tally_up(__u32 pod, const struct ruling *by, __u32 kind, __u64 now)
+/* Counts an act, and says whether it is to be told, as it may be if it is news. */
+static __always_inline bool tally_up(__u32 pod, const struct ruling *by, __u32 kind, __u64 now, bool news)
 {
 	struct tally_key k = { .pod = pod, .rule = by->rule, .kind = kind, .outcome = by->action };
 	struct bucket_key bucket = { .pod = pod, .rule = by->rule, .kind = kind };
 	struct tally first = {}, *t = bpf_map_lookup_elem(&tallies, &k);
-	bool told = spend(&bucket, now);
+	bool told = news && spend(&bucket, now);
 
 	if (!t) {
 		bpf_map_update_elem(&tallies, &k, &first, BPF_NOEXIST);
@@ -191,19 +191,19 @@ struct actor {
 	__u32 pod;
 };
 
-/* Tells of an act that is ruled on; object is the program that an exec is of. */
-static __always_inline void report_act(const struct actor *a, const struct ruling *by, __u32 kind, __u32 what,
-				       __u32 flags, const struct path_key *object)
+/* An event for an act that is ruled on, its object still to be named; 0: it is not told. */
+static __always_inline struct act_event *begin_act(const struct actor *a, const struct ruling *by, __u32 kind,
+						   __u32 what, __u32 flags, bool news)
 {
 	__u64 now = bpf_ktime_get_boot_ns();
 	struct act_event *e;
 
-	if (!tally_up(a->pod, by, kind, now))
-		return;
+	if (!tally_up(a->pod, by, kind, now, news))
+		return 0;
 	e = bpf_ringbuf_reserve(&enforce_ring, sizeof(*e), 0);
 	if (!e) {
 		count(&lost, LOST_ENFORCE);
-		return;
+		return 0;
 	}
 	e->time = now;
 	e->exec_id = a->r ? a->r->exec_id : 0;
@@ -222,6 +222,17 @@ static __always_inline void report_act(const struct actor *a, const struct rulin
 		__builtin_memcpy(e->path, a->r->path.path, PATH_LEN);
 	else
 		__builtin_memset(e->path, 0, PATH_LEN);
+	return e;
+}
+
+/* Tells of an act that is ruled on; object is the program that an exec is of. */
+static __always_inline void report_act(const struct actor *a, const struct ruling *by, __u32 kind, __u32 what,
+				       __u32 flags, const struct path_key *object)
+{
+	struct act_event *e = begin_act(a, by, kind, what, flags, true);
+
+	if (!e)
+		return;
 	if (object)
 		__builtin_memcpy(e->object, object->path, PATH_LEN);
 	else

@@ -59,6 +59,7 @@ const (
 	lsmMapResolved       = "resolved"
 	lsmMapRules          = "rules"
 	lsmMapRulesets       = "rulesets"
+	lsmMapSamples        = "samples"
 	lsmMapScratches      = "scratches"
 	lsmMapScripts        = "scripts"
 	lsmMapSequence       = "sequence"
@@ -175,6 +176,7 @@ type lsmMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
@@ -261,6 +263,7 @@ type lsmMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
@@ -322,6 +325,7 @@ func (m *lsmMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scratches,
 		m.Scripts,
 		m.Sequence,

@@ -59,6 +59,7 @@ const (
 	touchMapResolved     = "resolved"
 	touchMapRules        = "rules"
 	touchMapRulesets     = "rulesets"
+	touchMapSamples      = "samples"
 	touchMapScratches    = "scratches"
 	touchMapScripts      = "scripts"
 	touchMapSequence     = "sequence"
@@ -172,6 +173,7 @@ type touchMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
@@ -257,6 +259,7 @@ type touchMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
@@ -318,6 +321,7 @@ func (m *touchMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scratches,
 		m.Scripts,
 		m.Sequence,

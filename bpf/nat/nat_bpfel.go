@@ -61,6 +61,7 @@ const (
 	natMapResolved    = "resolved"
 	natMapRules       = "rules"
 	natMapRulesets    = "rulesets"
+	natMapSamples     = "samples"
 	natMapScripts     = "scripts"
 	natMapSequence    = "sequence"
 	natMapServices    = "services"
@@ -176,6 +177,7 @@ type natMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
@@ -265,6 +267,7 @@ type natMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Services    *ebpf.Map `ebpf:"services"`
@@ -328,6 +331,7 @@ func (m *natMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scripts,
 		m.Sequence,
 		m.Services,

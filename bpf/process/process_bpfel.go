@@ -59,6 +59,7 @@ const (
 	processMapResolved    = "resolved"
 	processMapRules       = "rules"
 	processMapRulesets    = "rulesets"
+	processMapSamples     = "samples"
 	processMapScratches   = "scratches"
 	processMapScripts     = "scripts"
 	processMapSequence    = "sequence"
@@ -176,6 +177,7 @@ type processMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
@@ -261,6 +263,7 @@ type processMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
@@ -322,6 +325,7 @@ func (m *processMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scratches,
 		m.Scripts,
 		m.Sequence,

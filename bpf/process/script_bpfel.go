@@ -59,6 +59,7 @@ const (
 	scriptMapResolved    = "resolved"
 	scriptMapRules       = "rules"
 	scriptMapRulesets    = "rulesets"
+	scriptMapSamples     = "samples"
 	scriptMapScratches   = "scratches"
 	scriptMapScripts     = "scripts"
 	scriptMapSequence    = "sequence"
@@ -168,6 +169,7 @@ type scriptMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
@@ -253,6 +255,7 @@ type scriptMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
@@ -314,6 +317,7 @@ func (m *scriptMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scratches,
 		m.Scripts,
 		m.Sequence,

@@ -59,6 +59,7 @@ const (
 	tasksMapResolved    = "resolved"
 	tasksMapRules       = "rules"
 	tasksMapRulesets    = "rulesets"
+	tasksMapSamples     = "samples"
 	tasksMapScratches   = "scratches"
 	tasksMapScripts     = "scripts"
 	tasksMapSequence    = "sequence"
@@ -170,6 +171,7 @@ type tasksMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scratches   *ebpf.MapSpec `ebpf:"scratches"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
@@ -257,6 +259,7 @@ type tasksMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scratches   *ebpf.Map `ebpf:"scratches"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
@@ -318,6 +321,7 @@ func (m *tasksMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scratches,
 		m.Scripts,
 		m.Sequence,

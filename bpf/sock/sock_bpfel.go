@@ -61,6 +61,7 @@ const (
 	sockMapResolved      = "resolved"
 	sockMapRules         = "rules"
 	sockMapRulesets      = "rulesets"
+	sockMapSamples       = "samples"
 	sockMapScripts       = "scripts"
 	sockMapSequence      = "sequence"
 	sockMapServices      = "services"
@@ -189,6 +190,7 @@ type sockMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
@@ -277,6 +279,7 @@ type sockMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Services    *ebpf.Map `ebpf:"services"`
@@ -339,6 +342,7 @@ func (m *sockMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scripts,
 		m.Sequence,
 		m.Services,

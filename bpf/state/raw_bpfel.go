@@ -76,6 +76,8 @@ type RawContainer struct {
 	Slot      uint32
 	Pod       uint32
 	Pid       uint32
+	Moved     uint32
+	Pad       uint32
 }
 
 type RawCount struct {
@@ -401,6 +403,16 @@ type RawRuntimeHead struct {
 	Pad     [2]uint8
 }
 
+type RawSampleKey struct {
+	_         structs.HostLayout
+	ExecId    uint64
+	Ino       uint64
+	Dev       uint32
+	Rule      uint32
+	Operation uint32
+	Pad       uint32
+}
+
 type RawSource struct {
 	_    structs.HostLayout
 	Len  uint32
@@ -511,6 +523,7 @@ const (
 	RawMapResolved        = "resolved"
 	RawMapRules           = "rules"
 	RawMapRulesets        = "rulesets"
+	RawMapSamples         = "samples"
 	RawMapScripts         = "scripts"
 	RawMapSequence        = "sequence"
 	RawMapServices        = "services"
@@ -622,6 +635,7 @@ type RawMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
@@ -711,6 +725,7 @@ type RawMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Services    *ebpf.Map `ebpf:"services"`
@@ -771,6 +786,7 @@ func (m *RawMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scripts,
 		m.Sequence,
 		m.Services,

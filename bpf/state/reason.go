@@ -79,6 +79,21 @@ const (
 	ActCapability uint32 = 1
 	ActFile       uint32 = 2
 
+	OpRead      uint32 = 0
+	OpWrite     uint32 = 1
+	OpCreate    uint32 = 2
+	OpDelete    uint32 = 3
+	OpRename    uint32 = 4
+	OpLink      uint32 = 5
+	OpChmod     uint32 = 6
+	OpChown     uint32 = 7
+	OpMountOver uint32 = 8
+	OpMmapExec  uint32 = 9
+	OpTruncate  uint32 = 10
+
+	// FileAnything is a file that cannot be described.
+	FileAnything uint32 = 0xffffffff
+
 	ActAuditable uint32 = 1
 	ActOtherNS   uint32 = 2
 	ActInit      uint32 = 4

@@ -60,6 +60,7 @@ const (
 	floorMapResolved    = "resolved"
 	floorMapRules       = "rules"
 	floorMapRulesets    = "rulesets"
+	floorMapSamples     = "samples"
 	floorMapScripts     = "scripts"
 	floorMapSequence    = "sequence"
 	floorMapServices    = "services"
@@ -177,6 +178,7 @@ type floorMapSpecs struct {
 	Resolved    *ebpf.MapSpec `ebpf:"resolved"`
 	Rules       *ebpf.MapSpec `ebpf:"rules"`
 	Rulesets    *ebpf.MapSpec `ebpf:"rulesets"`
+	Samples     *ebpf.MapSpec `ebpf:"samples"`
 	Scripts     *ebpf.MapSpec `ebpf:"scripts"`
 	Sequence    *ebpf.MapSpec `ebpf:"sequence"`
 	Services    *ebpf.MapSpec `ebpf:"services"`
@@ -266,6 +268,7 @@ type floorMaps struct {
 	Resolved    *ebpf.Map `ebpf:"resolved"`
 	Rules       *ebpf.Map `ebpf:"rules"`
 	Rulesets    *ebpf.Map `ebpf:"rulesets"`
+	Samples     *ebpf.Map `ebpf:"samples"`
 	Scripts     *ebpf.Map `ebpf:"scripts"`
 	Sequence    *ebpf.Map `ebpf:"sequence"`
 	Services    *ebpf.Map `ebpf:"services"`
@@ -328,6 +331,7 @@ func (m *floorMaps) Close() error {
 		m.Resolved,
 		m.Rules,
 		m.Rulesets,
+		m.Samples,
 		m.Scripts,
 		m.Sequence,
 		m.Services,

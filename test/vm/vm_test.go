@@ -44,6 +44,7 @@ var table = []struct {
 	{pkg: "bpf/cred", kernels: others},
 	{pkg: "bpf/lsm"},
 	{pkg: "bpf/capability"},
+	{pkg: "bpf/file"},
 	{pkg: "test/oracle", kernels: []string{"6.12"}},
 	{pkg: "test/plugin", run: "TestOpenPod|TestRepeatedAdd|TestDelTwice|TestCgroupOfAPod", kernels: []string{"6.12"}},
 	{
