@@ -3,7 +3,10 @@
 package bpftest
 
 import (
+	"errors"
 	"syscall"
+
+	"github.com/cilium/ebpf"
 
 	"github.com/sluice-io/sluice/bpf/state"
 )
@@ -18,11 +21,14 @@ func (r *Ruled) Guard(file, operation, action uint32) {
 	r.must(r.State.FileRules.Put(state.RawFileKey{List: List, File: state.FileAnything, Operation: operation}, head))
 }
 
-// Unguard takes back Guard.
+// Unguard takes back Guard, if there was one.
 func (r *Ruled) Unguard(file, operation uint32) {
 	r.Helper()
 	for _, f := range []uint32{file, state.FileAnything} {
-		r.must(r.State.FileRules.Delete(state.RawFileKey{List: List, File: f, Operation: operation}))
+		err := r.State.FileRules.Delete(state.RawFileKey{List: List, File: f, Operation: operation})
+		if !errors.Is(err, ebpf.ErrKeyNotExist) {
+			r.must(err)
+		}
 	}
 }
 

@@ -161,11 +161,14 @@ func mapFile(p place, prot int) error {
 }
 
 func TestMain(m *testing.M) {
-	i, err := strconv.Atoi(os.Getenv(useEnv))
-	if err != nil {
+	var err error
+	if trick, ok := os.LookupEnv(trickEnv); ok {
+		err = playing(trick)
+	} else if i, no := strconv.Atoi(os.Getenv(useEnv)); no == nil {
+		err = uses[i].do(place(os.Args[1]))
+	} else {
 		os.Exit(m.Run())
 	}
-	err = uses[i].do(place(os.Args[1]))
 	if errors.Is(err, syscall.EPERM) {
 		os.Exit(1)
 	} else if err != nil {
