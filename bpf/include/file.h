@@ -117,9 +117,10 @@ static long ascend(__u32 i, struct ascent *up)
  * Reads a file that a process of a container uses. Its path tells what it is as long
  * as the container's mounts and folders are those that it began with. The kernel's own
  * mounts are below an overlay: the file is judged above it, unless the pod made that.
+ * What is moved is noticed if moves are watched.
  * Global, see parse_ip in frame.h.
  */
-__noinline int read_file(struct readings *out, const struct spot *s, __u64 container)
+__noinline int read_file(struct readings *out, const struct spot *s, __u64 container, int watched)
 {
 	struct container *c = bpf_map_lookup_elem(&containers, &container);
 	struct mnt_namespace *ns = bpf_get_current_task_btf()->nsproxy->mnt_ns;
@@ -139,7 +140,7 @@ __noinline int read_file(struct readings *out, const struct spot *s, __u64 conta
 	out->by_path.id[0] = out->by_place.id[0] = found = found_at(s, container);
 	if (!kernels)
 		end = read_by_path(&out->by_path, s);
-	if (elsewhere || end == WALK_STRAY || (known && *known & RESOLVED_ELSEWHERE)) {
+	if (elsewhere || !watched || end == WALK_STRAY || (known && *known & RESOLVED_ELSEWHERE)) {
 		up.at = *s;
 		up.as = &out->by_place;
 		bpf_loop(MAX_NAMES, ascend, &up, 0);

@@ -157,7 +157,7 @@ __noinline int guard(const struct request *q)
 	bpf_loop(u.operations < BIT(OP_CREATE) ? OP_CREATE : OPERATIONS, leave_out, &u, 0);
 	if (!u.operations)
 		return 0;
-	read_file(&u.file, &q->at, by.container);
+	read_file(&u.file, &q->at, by.container, q->prevents);
 	if (nothing(&u.file.by_path) && nothing(&u.file.by_place))
 		return 0;
 	identify(&u.who, by.a.r);
@@ -182,8 +182,8 @@ __noinline int differs(const struct spot *old, const struct spot *new)
 
 	if (!old || !new || !find_user(&by))
 		return 0;
-	read_file(&a, old, by.container);
-	read_file(&b, new, by.container);
+	read_file(&a, old, by.container, 1);
+	read_file(&b, new, by.container, 1);
 	return !same_identity(&a.by_path, &b.by_path) || !same_identity(&a.by_place, &b.by_place);
 }
 
