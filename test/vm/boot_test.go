@@ -3,6 +3,7 @@
 package vm
 
 import (
+	"path/filepath"
 	"testing"
 	"time"
 )
@@ -45,5 +46,23 @@ func TestICount(t *testing.T) {
 	}
 	if a, b := results[1].Took.Seconds(), results[2].Took.Seconds(); a <= 0 || max(a, b)/min(a, b) > 1.2 {
 		t.Errorf("the same work took %.2f s and %.2f s", a, b)
+	}
+}
+
+// What an open costs does not grow with the rules of others.
+func TestInstructions(t *testing.T) {
+	k := mustKernel(t)
+	program := filepath.Join(t.TempDir(), "insns")
+	if _, err := run(t.Context(), root, "go", "build", "-ldflags=-s -w", "-o", program, "./test/insns"); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Instructions(t.Context(), k, program)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, thousand := got["file_open_1_insns"], got["file_open_1000_insns"]
+	t.Logf("%d instructions under 1 rule, %d under 1,000", one, thousand)
+	if one == 0 || float64(thousand) > 1.5*float64(one) {
+		t.Errorf("%v: too much under 1,000 rules", got)
 	}
 }
