@@ -56,7 +56,7 @@ type CapabilityRule struct {
 
 // FileRule leaves operations on some files to some programs.
 type FileRule struct {
-	// Paths are absolute, symlinks resolved; a trailing /* stands for what lies in one
+	// Paths are absolute, symlinks resolved, or spelled as Resolved knows; a trailing /* stands for what lies in one
 	// folder, /** for what lies below it at any depth.
 	Paths      []string
 	Operations Operations

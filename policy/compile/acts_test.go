@@ -117,6 +117,9 @@ func (o *oracle) askActs(r *rand.Rand, image, halfway *Image, pod policy.PodKey)
 	if err := o.askProgramActs(r, image, pod); err != nil {
 		return err
 	}
+	if err := o.askFiles(r, image, halfway, pod); err != nil {
+		return err
+	}
 	if o.image == nil || o.image.Closed[pod] != nil || !sameSubject(o.last.Cluster, o.c.Cluster, pod) {
 		return nil
 	}
@@ -240,7 +243,7 @@ func TestGiven(t *testing.T) {
 		{none, policy.Kill, policy.Close, ActionObserve, true},
 	} {
 		for name, f := range map[string]func(policy.Action, policy.Fallback) (Action, bool){
-			"exec": tt.gives.Exec, "capability": tt.gives.Capability,
+			"exec": tt.gives.Exec, "capability": tt.gives.Capability, "file": tt.gives.File,
 		} {
 			if got, closes := f(tt.action, tt.fallback); got != tt.want || closes != tt.closes {
 				t.Errorf("%+v of %+v is %d, %t", name, tt, got, closes)
@@ -298,7 +301,8 @@ func TestSums(t *testing.T) {
 	p.Exec.Allow[0].SHA256 = good
 	p.Exec.Allow[1].Parents = []policy.Process{{Path: "/bin/c"}}
 	in := shop(p)
-	in.Programs = []Program{{[]string{"/bin/a"}, good}, {[]string{"/bin/a"}, bad}, {[]string{"/bin/a"}, ""}, {[]string{"/bin/c", "/bin/a"}, good}}
+	program := func(sum string, paths ...string) Program { return Program{Paths: paths, SHA256: sum} }
+	in.Programs = []Program{program(good, "/bin/a"), program(bad, "/bin/a"), program("", "/bin/a"), program(good, "/bin/c", "/bin/a")}
 	im := mustCompile(t, New(new(IDs)), in)
 	head := im.RuleSets[im.Pods[web]].Exec[0]
 	_, alone := im.Permits[Permit{List: head.List, Program: im.Programs[0]}]

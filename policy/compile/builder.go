@@ -14,6 +14,7 @@ type tables struct {
 	ports     map[uint32]portSet
 	processes map[uint32][]pathGrant
 	permits   map[uint32][]permit
+	files     map[uint32][]fileRule
 	rules     map[policy.RuleRef]uint32
 	used      []*usedID
 }
@@ -21,7 +22,7 @@ type tables struct {
 func newTables() tables {
 	return tables{
 		ports: make(map[uint32]portSet), processes: make(map[uint32][]pathGrant),
-		permits: make(map[uint32][]permit), rules: make(map[policy.RuleRef]uint32),
+		permits: make(map[uint32][]permit), files: make(map[uint32][]fileRule), rules: make(map[policy.RuleRef]uint32),
 	}
 }
 
@@ -47,6 +48,7 @@ type head struct {
 	set   RuleSet
 	lists [2][Layers]*list // nil: no rules
 	acts  [sections][2]*list
+	files [2]*list
 	audit *head // nil: none
 }
 
@@ -79,15 +81,21 @@ func (b builder) headOf(s *ruleSet) *head {
 			}
 		}
 	}
+	var files [2]*list
+	for i, r := range s.files {
+		if len(r.rules) > 0 {
+			files[i] = b.filesOf(r.list, r.rules)
+		}
+	}
 	var audit *head
 	if s.audit != nil {
 		audit = b.headOf(s.audit)
 	}
-	if h := s.head; h != nil && h.lists == lists && h.acts == acts && h.audit == audit {
+	if h := s.head; h != nil && h.lists == lists && h.acts == acts && h.files == files && h.audit == audit {
 		h.keep(b.ids)
 		return h
 	}
-	s.head = &head{tables: newTables(), lists: lists, acts: acts, audit: audit}
+	s.head = &head{tables: newTables(), lists: lists, acts: acts, files: files, audit: audit}
 	b.out = &s.head.tables
 	s.head.id = b.id(s.sum)
 	s.head.set = b.ruleSet(s, s.head)
@@ -114,6 +122,9 @@ func (b builder) ruleSet(s *ruleSet, h *head) RuleSet {
 	for i := range 2 {
 		out.Exec[i] = b.runtimeHead(s.acts[execs][i], h.acts[execs][i])
 		out.Capabilities[i] = b.runtimeHead(s.acts[capabilities][i], h.acts[capabilities][i])
+		if h.files[i] != nil {
+			out.Files[i] = h.files[i].id
+		}
 	}
 	return out
 }

@@ -37,6 +37,7 @@ const (
 	kindNumber
 	kindList
 	kindPermits
+	kindFiles
 )
 
 func encode(k kind) encoding { return encoding{byte(k)} }

@@ -114,6 +114,7 @@ func (c *Compiler) build(in Input, ruleSets []*ruleSet, pods assignment) *Image 
 		Ports:     make(map[PortKey]Grant),
 		Processes: make(map[ProcessKey]uint32),
 		Permits:   make(map[Permit]uint32),
+		FileRules: make(map[FileKey]RuntimeHead),
 		Prefixes:  c.addresses.prefixes,
 		Peers:     c.addresses.peers,
 		Formers:   c.addresses.formerClasses(),
@@ -132,7 +133,7 @@ func (c *Compiler) build(in Input, ruleSets []*ruleSet, pods assignment) *Image 
 		image.addList(l, all)
 	}
 	c.lists = b.lists
-	image.name(newPrograms(c.ids, all, in.Programs), all)
+	image.name(c.ids, newPrograms(c.ids, all, in), all)
 	for _, key := range in.Local {
 		image.Pods[key] = RuleSetOpen
 		if s := pods.ruleSets[key]; s != nil {
@@ -173,6 +174,7 @@ func (im *Image) addTables(t *tables, all tables) {
 	}
 	maps.Copy(all.processes, t.processes)
 	maps.Copy(all.permits, t.permits)
+	maps.Copy(all.files, t.files)
 }
 
 // services are the addresses of Services and the ports that nodes have for them.

@@ -74,6 +74,12 @@ const ClassNone uint32 = 0
 //	of as audited with [1].Rule if that does not allow it
 //	else: head.Action, by head.Rule
 //
+// A use of a file is judged likewise by RuleSets[R].Files, which are lists: the head is
+// that of the first entry FileRules[list, f, operation] with an f of the file's ids, if
+// there is one. Those are the file's own, of Programs or else of its path in Paths, then
+// those of the patterns for it in Folders: for what lies right in its folder, then for
+// what lies in it at any depth. FileUnknown is the id of a file that cannot be described.
+//
 // An Edge's port set includes what AnyPeer grants, and a specific Ports entry
 // includes what the wider ones grant, so that the first hit is the answer.
 type Image struct {
@@ -101,6 +107,11 @@ type Image struct {
 	// Permits are the acts that lists allow, and the rule that does. What a list says of
 	// a pattern it says of the deeper ones too: of those only the deepest is asked.
 	Permits map[Permit]uint32
+	// FileRules say what lists of rules on files ask of an operation. What a list says of
+	// a path or pattern includes what it says of the patterns around that.
+	FileRules map[FileKey]RuntimeHead
+	// Places are the folders of Input.Places, in the same order.
+	Places []Folder
 	// Closed lists the policies that close a pod, for this node does not give what they
 	// ask for.
 	Closed map[policy.PodKey][]policy.Ref
@@ -138,6 +149,7 @@ type RuleSet struct {
 	// Exec and Capabilities restrict acts: [0] as enforced, [1] by which what that does
 	// not touch is judged a second time, as if the Audit policies were enforced.
 	Exec, Capabilities [2]RuntimeHead
+	Files              [2]uint32 // lists of rules on files, 0: none; likewise
 }
 
 // RuntimeHead restricts one kind of acts; the zero RuntimeHead does not.
@@ -151,9 +163,16 @@ type RuntimeHead struct {
 // Permit is an act that a list allows.
 type Permit struct {
 	List    uint32
-	What    uint32 // 0: exec; 1 + the number of a capability
+	What    uint32 // 0: exec, or use of a file; 1 + the number of a capability
 	Program uint32 // 0: every one
 	Parent  uint32 // 0: every one
+}
+
+// FileKey is a use of what a path or pattern stands for, in a list of rules on files.
+type FileKey struct {
+	List      uint32
+	File      uint32
+	Operation uint32 // number of the bit in policy.Operations
 }
 
 // Folder is the ids of the patterns for what lies in a folder.
@@ -236,6 +255,9 @@ type Input struct {
 	Local   []policy.PodKey // the pods that this node judges
 	// Programs are the files that process paths led to in some container.
 	Programs []Program
+	// Places are the folders, in some container, that file patterns are about: of each the
+	// paths that lead to it, one of them without links, with the final slash.
+	Places [][]string
 	// Formers are what pods were before their labels changed.
 	Formers map[FormerKey]Former
 	Gives   Gives
@@ -246,4 +268,7 @@ type Input struct {
 type Program struct {
 	Paths  []string
 	SHA256 string // 32 bytes; "": not known
+	// Files are the paths that lead to it as a file, one of them without links. It need
+	// not be what the container began with.
+	Files []string
 }

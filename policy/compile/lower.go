@@ -32,7 +32,7 @@ type lowered struct {
 	sources    []netip.Prefix
 
 	restrictions [sections]*restriction // nil: these acts are not restricted
-	files        []policy.Action        // of the rules on files
+	files        []*guard               // rules on files
 	fallback     policy.Fallback
 }
 
@@ -116,10 +116,7 @@ func (l *lowerer) workloadPolicy(p *policy.WorkloadPolicy) *lowered {
 	out := &lowered{
 		layer: WorkloadPolicies, namespaces: p.Namespaces, pods: p.Pods, active: p.Isolates,
 		audit: p.Mode == policy.Audit, errno: p.DenyResponse == policy.Errno,
-		kill: killsOnPrivileges(p), restrictions: restrictions(p), fallback: p.Fallback,
-	}
-	for _, r := range p.Files {
-		out.files = append(out.files, r.Action)
+		kill: killsOnPrivileges(p), restrictions: restrictions(p), files: guards(p), fallback: p.Fallback,
 	}
 	if p.Namespaces != nil && p.Mode == policy.Enforce {
 		out.sources = p.AllowedSources

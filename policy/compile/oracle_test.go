@@ -307,7 +307,7 @@ func mix(r *rand.Rand, a, b *Image) *Image {
 	return &Image{
 		RuleSets: both(a.RuleSets, b.RuleSets), Edges: both(a.Edges, b.Edges), Ports: both(a.Ports, b.Ports),
 		Processes: both(a.Processes, b.Processes), Permits: both(a.Permits, b.Permits), Rules: both(a.Rules, b.Rules),
-		Paths: both(a.Paths, b.Paths), Folders: either(r, a.Folders, b.Folders),
+		FileRules: both(a.FileRules, b.FileRules), Paths: both(a.Paths, b.Paths), Folders: either(r, a.Folders, b.Folders),
 		Peers: either(r, a.Peers, b.Peers), Prefixes: either(r, a.Prefixes, b.Prefixes),
 	}
 }
@@ -363,7 +363,7 @@ func sameMeaning(a, b *Image) error {
 	}
 	for _, diff := range []string{
 		common(a.RuleSets, b.RuleSets), common(a.Edges, b.Edges), common(a.Ports, b.Ports),
-		common(a.Processes, b.Processes), common(a.Permits, b.Permits), common(a.Rules, b.Rules), common(a.Paths, b.Paths),
+		common(a.Processes, b.Processes), common(a.Permits, b.Permits), common(a.FileRules, b.FileRules), common(a.Rules, b.Rules), common(a.Paths, b.Paths),
 	} {
 		if diff != "" {
 			return fmt.Errorf("changed under its id: %s", diff)

@@ -24,14 +24,18 @@ func (b builder) permitsOf(content sum, allow []allowance) *list {
 		l = &list{tables: newTables()}
 		b.out = &l.tables
 		l.id = b.id(content)
-		for _, a := range allow {
-			l.permits[l.id] = append(l.permits[l.id], permit{
-				a, [2]uint32{b.program(a.program), b.program(a.parent)}, b.rule(a.rule),
-			})
-		}
+		l.permits[l.id] = b.permits(allow)
 	}
 	b.lists[content] = l
 	return l
+}
+
+// permits gives the entries of a list their ids.
+func (b builder) permits(allow []allowance) (out []permit) {
+	for _, a := range allow {
+		out = append(out, permit{a, [2]uint32{b.program(a.program), b.program(a.parent)}, b.rule(a.rule)})
+	}
+	return out
 }
 
 // program is the id of what a selector names alone.
@@ -57,7 +61,7 @@ func (b builder) runtimeHead(r restricted, permits *list) RuntimeHead {
 
 // permits adds a list of permits for every program that stands for one of its
 // selectors. Of several rules that allow an act the first is named.
-func (im *Image) permits(id uint32, list []permit, p programs) {
+func (im *Image) permits(id uint32, list []permit, p *programs) {
 	for _, x := range list {
 		for _, program := range p.standFor(x.program) {
 			for _, parent := range p.standFor(x.parent) {

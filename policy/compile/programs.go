@@ -4,6 +4,7 @@ package compile
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strings"
 
@@ -42,7 +43,10 @@ type programs struct {
 	named  map[selector]uint32 // by what a rule says
 	files  []uint32            // of Input.Programs
 	shared []shared
+	places []Folder              // of Input.Places
 	also   map[selector][]uint32 // further ids that stand for a selector
+	uses   map[selector][]use    // what a rule on files is about, by each of its selectors
+	known  map[uint32]bool       // ids of several selectors
 }
 
 // shared is a file that several selectors name.
@@ -53,8 +57,11 @@ type shared struct {
 
 // newPrograms names the files and finds what else stands for a selector: files that
 // others name too, and the patterns for deeper folders.
-func newPrograms(ids *IDs, all tables, files []Program) programs {
-	p := programs{named: make(map[selector]uint32), also: make(map[selector][]uint32)}
+func newPrograms(ids *IDs, all tables, in Input) *programs {
+	p := &programs{
+		named: make(map[selector]uint32), also: make(map[selector][]uint32),
+		uses: make(map[selector][]use), known: make(map[uint32]bool),
+	}
 	for _, grants := range all.processes {
 		for _, g := range grants {
 			p.named[selector{path: g.path}] = g.program
@@ -69,9 +76,26 @@ func newPrograms(ids *IDs, all tables, files []Program) programs {
 			}
 		}
 	}
-	known := make(map[uint32]bool)
-	for _, f := range files {
-		p.files = append(p.files, p.file(ids, f, known))
+	for _, list := range all.files {
+		for _, r := range list {
+			for i, s := range r.names {
+				p.named[s] = r.ids[i]
+			}
+			for _, x := range r.permits {
+				if x.program != (selector{}) {
+					p.named[x.program] = x.ids[0]
+				}
+			}
+		}
+	}
+	for _, s := range slices.SortedFunc(maps.Keys(p.named), compareSelectors) {
+		p.used(use{p.named[s], []selector{s}}, []selector{s})
+	}
+	for _, f := range in.Programs {
+		p.files = append(p.files, p.file(ids, f))
+	}
+	for _, paths := range in.Places {
+		p.places = append(p.places, p.place(ids, paths))
 	}
 	for s, id := range p.named {
 		folder, deep := s.pattern()
@@ -84,8 +108,8 @@ func newPrograms(ids *IDs, all tables, files []Program) programs {
 	return p
 }
 
-// file is the id of a file; known are those of shared.
-func (p *programs) file(ids *IDs, f Program, known map[uint32]bool) uint32 {
+// file is the id of a file.
+func (p *programs) file(ids *IDs, f Program) uint32 {
 	var keys []string
 	var by []selector
 	for _, path := range sortedSet(f.Paths, cmp.Compare) {
@@ -95,17 +119,25 @@ func (p *programs) file(ids *IDs, f Program, known map[uint32]bool) uint32 {
 			}
 		}
 	}
-	if len(by) == 0 {
+	exact, others := p.asFile(by, f.Files)
+	for _, s := range slices.Concat(exact[len(by):], others) {
+		keys = append(keys, notProgram+s.key())
+	}
+	if len(exact) == 0 {
 		return 0
 	}
 	id := ids.of(programSum(keys)).id
-	if len(by) > 1 && !known[id] {
-		known[id] = true
-		p.shared = append(p.shared, shared{id, by})
-		for _, s := range by {
-			p.also[s] = append(p.also[s], id)
-		}
+	if len(keys) == 1 && len(by) == 1 || p.known[id] {
+		return id
 	}
+	p.known[id] = true
+	if len(by) > 0 {
+		p.shared = append(p.shared, shared{id, by})
+	}
+	for _, s := range by {
+		p.also[s] = append(p.also[s], id)
+	}
+	p.used(use{id, slices.Concat(exact, others)}, exact)
 	return id
 }
 
@@ -126,8 +158,8 @@ func foldersAround(folder string) func(yield func(string) bool) {
 
 // name fills in what names programs: a process set allows a file that several paths
 // lead to by the first of the rules that name one of them.
-func (im *Image) name(p programs, all tables) {
-	im.Programs = p.files
+func (im *Image) name(ids *IDs, p *programs, all tables) {
+	im.Programs, im.Places = p.files, p.places
 	im.Paths, im.Folders = make(map[string]uint32), make(map[string]Folder)
 	for s, id := range p.named {
 		if folder, _ := s.pattern(); folder != "" {
@@ -148,6 +180,9 @@ func (im *Image) name(p programs, all tables) {
 	}
 	for id, list := range all.permits {
 		im.permits(id, list, p)
+	}
+	for _, id := range slices.Sorted(maps.Keys(all.files)) {
+		im.fileRules(ids, id, all.files[id], p)
 	}
 }
 

@@ -27,7 +27,8 @@ type ruleSet struct {
 	action     Action
 	actionRule policy.RuleRef // zero for ActionIgnore
 
-	acts [sections][2]restricted // as enforced, and as judged a second time
+	acts  [sections][2]restricted // as enforced, and as judged a second time
+	files [2]guardList            // likewise
 
 	head *head // made last
 }
@@ -52,6 +53,7 @@ func newRuleSet(policies []*lowered, ports []policy.ContainerPort, gives Gives) 
 	}
 	s.sources = sortedSet(s.sources, netip.Prefix.Compare)
 	s.restrictActs(policies, gives)
+	s.restrictFiles(policies, gives)
 	if auditIsolates {
 		twin.finish()
 		s.audit = twin
@@ -141,6 +143,9 @@ func (s *ruleSet) encode() encoding {
 		for _, r := range judgements {
 			e = append(append(e, byte(r.action)).ref(r.rule), r.list[:]...)
 		}
+	}
+	for _, l := range s.files {
+		e = append(e, l.list[:]...)
 	}
 	e = e.flag(s.audit != nil)
 	if s.audit != nil {

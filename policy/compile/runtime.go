@@ -191,7 +191,7 @@ func (s *ruleSet) restrictActs(policies []*lowered, g Gives) {
 
 // restrictsActs says whether any act is restricted.
 func (s *ruleSet) restrictsActs() bool {
-	return slices.ContainsFunc(s.acts[:], func(r [2]restricted) bool {
+	return len(s.files[0].rules) > 0 || len(s.files[1].rules) > 0 || slices.ContainsFunc(s.acts[:], func(r [2]restricted) bool {
 		return r[0].action != ActionIgnore || r[1].action != ActionIgnore
 	})
 }
@@ -216,8 +216,8 @@ func (p *lowered) closes(g Gives) bool {
 			return true
 		}
 	}
-	return slices.ContainsFunc(p.files, func(a policy.Action) bool {
-		_, closes := g.File(a, p.fallback)
+	return slices.ContainsFunc(p.files, func(r *guard) bool {
+		_, closes := g.File(r.action, p.fallback)
 		return closes
 	})
 }

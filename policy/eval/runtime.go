@@ -68,12 +68,18 @@ func File(c *policy.Cluster, pod policy.PodKey, act policy.FileAct) Response {
 		var out []restriction
 		for i, r := range p.Files {
 			if r.Operations&act.Operation != 0 &&
-				slices.ContainsFunc(r.Paths, func(path string) bool { return matchesPath(path, act.File) }) {
+				slices.ContainsFunc(r.Paths, func(path string) bool { return coversFile(path, act.File) }) {
 				out = append(out, restriction{rule: policy.RuleRef{Index: i}, action: r.Action, allows: anyMatches(r.Allow, act.Program)})
 			}
 		}
 		return out
 	})
+}
+
+// coversFile: "path is the path inside the container's root with symlinks resolved there",
+// those that are in nearly every image wherever the pod runs.
+func coversFile(pattern, file string) bool {
+	return matchesPath(pattern, file) || matchesPath(policy.Resolved(pattern), file)
 }
 
 // restriction is what a rule that an act is asked of says to it.
