@@ -134,6 +134,7 @@ func warnOfSizes(want cli.MapSizes, s *state.State, log *slog.Logger) {
 		{"maps.edges", want.Edges, s.Edges},
 		{"maps.ports", want.Ports, s.Ports},
 		{"maps.permits", want.Permits, s.Permits},
+		{"maps.fileRules", want.FileRules, s.FileRules},
 		{"maps.processes", want.Processes, s.Procs},
 		{"maps.flows", want.Flows, s.Flows},
 	} {
@@ -155,7 +156,7 @@ func logger(c cli.AgentConfig) *slog.Logger {
 func sizes(c cli.AgentConfig) state.Sizes {
 	return state.Sizes{
 		Addresses: c.Maps.Addresses, Prefixes: c.Maps.Prefixes, Edges: c.Maps.Edges, Ports: c.Maps.Ports, Permits: c.Maps.Permits,
-		Processes: c.Maps.Processes, Flows: c.Maps.Flows,
+		FileRules: c.Maps.FileRules, Processes: c.Maps.Processes, Flows: c.Maps.Flows,
 	}
 }
 

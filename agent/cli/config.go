@@ -61,6 +61,7 @@ type MapSizes struct {
 	Edges     uint32 `json:"edges"`     // rule set and peer
 	Ports     uint32 `json:"ports"`     // port and program of an edge
 	Permits   uint32 `json:"permits"`   // program and act that a list allows
+	FileRules uint32 `json:"fileRules"` // path, operation and list of rules on files
 }
 
 // FlowQuotas are the most flows of one pod, by state.

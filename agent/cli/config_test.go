@@ -33,7 +33,7 @@ bpffs: /from/file
 socket: /from/file
 disable: [lsm, uprobe]
 logLevel: warn
-maps: {flows: 10, processes: 20, addresses: 30, prefixes: 40, edges: 50, ports: 60, permits: 70}
+maps: {flows: 10, processes: 20, addresses: 30, prefixes: 40, edges: 50, ports: 60, permits: 70, fileRules: 80}
 flowQuotas: {halfOpen: 1, open: 2, denied: 3}
 timeouts: {tcp: {halfOpen: 1s, open: 2h, closing: 3s}, udp: {halfOpen: 4s, open: 5s}, other: 6s, denied: 7s}
 `)
@@ -43,7 +43,7 @@ timeouts: {tcp: {halfOpen: 1s, open: 2h, closing: 3s}, udp: {halfOpen: 4s, open:
 	want := AgentConfig{
 		Manifests: "/m", Socket: "/from/flag", BPFFS: "/from/environment", StateDir: "/from/file",
 		NodeName: "n1", Disable: []string{"netfilter"}, LogLevel: slog.LevelDebug, LogFormat: "text", Version: "v1",
-		Maps:       MapSizes{10, 20, 30, 40, 50, 60, 70},
+		Maps:       MapSizes{10, 20, 30, 40, 50, 60, 70, 80},
 		FlowQuotas: FlowQuotas{1, 2, 3},
 	}
 	seconds := func(n int) metav1.Duration { return metav1.Duration{Duration: time.Duration(n) * time.Second} }

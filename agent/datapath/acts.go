@@ -25,7 +25,15 @@ func folderKey(folder string) state.RawFolderKey {
 
 func lowerHeads(heads [2]compile.RuntimeHead) (out [2]state.RawRuntimeHead) {
 	for i, h := range heads {
-		out[i] = state.RawRuntimeHead{List: h.List, Rule: h.Rule, Action: uint8(h.Action), Parents: flag(h.Parents)}
+		out[i] = lowerHead(h)
 	}
 	return out
+}
+
+func lowerHead(h compile.RuntimeHead) state.RawRuntimeHead {
+	return state.RawRuntimeHead{List: h.List, Rule: h.Rule, Action: uint8(h.Action), Parents: flag(h.Parents)}
+}
+
+func lowerFileRule(k compile.FileKey, h compile.RuntimeHead) (state.RawFileKey, state.RawRuntimeHead) {
+	return state.RawFileKey{List: k.List, File: k.File, Operation: k.Operation}, lowerHead(h)
 }

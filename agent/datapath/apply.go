@@ -24,6 +24,8 @@ type tables struct {
 	programs  table[state.RawProgram, uint32]
 	permits   table[state.RawPermit, uint32]
 	folders   table[state.RawFolderKey, state.RawFolder]
+	fileRules table[state.RawFileKey, state.RawRuntimeHead]
+	places    table[state.RawProgram, state.RawFolder]
 	resolved  table[uint64, uint32]
 	sources   table[state.RawSource, uint32]
 	services  table[state.RawAddr, uint32]
@@ -35,7 +37,8 @@ func (t *tables) open(s *state.State) error {
 	return errors.Join(
 		t.rulesets.open(s.Rulesets), t.edges.open(s.Edges), t.ports.open(s.Ports), t.processes.open(s.Processes),
 		t.peers.open(s.Peers), t.prefixes.open(s.Prefixes), t.formers.open(s.Formers), t.paths.open(s.Paths),
-		t.programs.open(s.Programs), t.permits.open(s.Permits), t.folders.open(s.Folders), t.resolved.open(s.Resolved), t.sources.open(s.Sources),
+		t.programs.open(s.Programs), t.permits.open(s.Permits), t.folders.open(s.Folders), t.fileRules.open(s.FileRules),
+		t.places.open(s.Places), t.resolved.open(s.Resolved), t.sources.open(s.Sources),
 		t.services.open(s.Services), t.nodePorts.open(s.NodePorts), t.nodeAddrs.open(s.NodeAddrs))
 }
 
@@ -45,7 +48,8 @@ func (t *tables) refused() map[string]uint64 {
 		state.RawMapRulesets: t.rulesets.refused.Load(), state.RawMapEdges: t.edges.refused.Load(),
 		state.RawMapPorts: t.ports.refused.Load(), state.RawMapProcesses: t.processes.refused.Load(),
 		state.RawMapPeers: t.peers.refused.Load(), state.RawMapPrefixes: t.prefixes.refused.Load(),
-		state.RawMapFormers: t.formers.refused.Load(), state.RawMapPermits: t.permits.refused.Load(), state.RawMapFolders: t.folders.refused.Load(),
+		state.RawMapFormers: t.formers.refused.Load(), state.RawMapPermits: t.permits.refused.Load(),
+		state.RawMapFolders: t.folders.refused.Load(), state.RawMapFileRules: t.fileRules.refused.Load(), state.RawMapPlaces: t.places.refused.Load(),
 		state.RawMapPaths: t.paths.refused.Load(), state.RawMapPrograms: t.programs.refused.Load(),
 		state.RawMapResolved: t.resolved.refused.Load(), state.RawMapSources: t.sources.refused.Load(),
 		state.RawMapServices: t.services.refused.Load(), state.RawMapNodePorts: t.nodePorts.refused.Load(),
@@ -58,8 +62,11 @@ type Desired struct {
 	Image *compile.Image
 	Rules map[uint32]state.RawAssignment // by slot: the rules each pod is to have
 	Files map[File]uint32                // program id of each file that a rule names
-	// Containers whose Files are complete.
-	Containers []uint64
+	// Places are the folders that file patterns are about.
+	Places map[File]compile.Folder
+	// Containers whose Files and Places are complete; true: a folder lies elsewhere than
+	// its pattern says.
+	Containers map[uint64]bool
 	// Sources are the CIDRs that pods, by their id, may use as source addresses.
 	Sources map[uint32][]netip.Prefix
 	// Formers say, of each of the Image's, which connections it holds for.
@@ -93,6 +100,7 @@ func (d *Datapath) Apply(want Desired) error {
 		func() error { return t.ports.add(lowered(img.Ports, lowerPort)) },
 		func() error { return t.edges.add(lowered(img.Edges, lowerEdge)) },
 		func() error { return t.permits.add(lowered(img.Permits, lowerPermit)) },
+		func() error { return t.fileRules.add(lowered(img.FileRules, lowerFileRule)) },
 		func() error { return t.rulesets.add(lowered(img.RuleSets, lowerRuleSet)) },
 		func() error { return t.prefixes.add(prefixes(img)) },
 		func() error { return t.formers.add(lowered(img.Formers, want.lowerFormer)) },
@@ -102,7 +110,8 @@ func (d *Datapath) Apply(want Desired) error {
 		func() error { return t.folders.add(lowered(img.Folders, lowerFolder)) },
 		func() error { return t.paths.add(lowered(img.Paths, lowerPath)) },
 		func() error { return t.programs.add(lowered(want.Files, lowerFile)) },
-		func() error { return t.resolved.add(each(want.Containers, same)) },
+		func() error { return t.places.add(lowered(want.Places, lowerPlace)) },
+		func() error { return t.resolved.add(lowered(want.Containers, lowerContainer)) },
 		func() error { return t.sources.add(sources(want.Sources)) },
 		func() error { return t.services.add(each(img.Services, state.AddrKey)) },
 		func() error { return t.nodePorts.add(each(img.NodePorts, lowerNodePort)) },
@@ -119,6 +128,8 @@ func (d *Datapath) Apply(want Desired) error {
 		t.ports.prune,
 		t.processes.prune,
 		t.folders.prune,
+		t.places.prune,
+		t.fileRules.prune,
 		t.permits.prune,
 		t.paths.prune,
 		t.resolved.prune,

@@ -32,8 +32,6 @@ func each[A any, K comparable](list []A, key func(A) K) iter.Seq2[K, uint32] {
 	}
 }
 
-func same[K any](k K) K { return k }
-
 func lowerProcess(k compile.ProcessKey, rule uint32) (state.RawProcessKey, uint32) {
 	return state.RawProcessKey{Set: k.Set, Program: k.Program}, rule
 }
@@ -59,6 +57,25 @@ func lowerPath(path string, id uint32) (state.RawPathKey, uint32) { return pathK
 func lowerFile(f File, id uint32) (state.RawProgram, uint32) {
 	return state.RawProgram{Container: f.Container, Ino: f.Ino, Dev: f.Dev}, id
 }
+
+func lowerPlace(f File, folder compile.Folder) (state.RawProgram, state.RawFolder) {
+	key, _ := lowerFile(f, 0)
+	return key, state.RawFolder{Files: folder.Files, Below: folder.Below}
+}
+
+// lowerContainer gives a container its enum resolved.
+func lowerContainer(id uint64, elsewhere bool) (uint64, uint32) {
+	if elsewhere {
+		return id, resolved | resolvedElsewhere
+	}
+	return id, resolved
+}
+
+// RESOLVED… of bpf/include/act_types.h.
+const (
+	resolved          = 1
+	resolvedElsewhere = 2
+)
 
 func lowerNodePort(p compile.NodePort) state.RawNodePort {
 	return state.RawNodePort{Port: p.Port, Protocol: uint8(p.Protocol)}
@@ -105,6 +122,7 @@ func lowerRuleSet(id uint32, rs compile.RuleSet) (uint32, state.RawRuleset) {
 		Audit:          rs.Audit,
 		Exec:           lowerHeads(rs.Exec),
 		Capabilities:   lowerHeads(rs.Capabilities),
+		Files:          rs.Files,
 	}
 	for dir := range rs.Active {
 		for layer, set := range rs.AnyPeer[dir] {

@@ -131,11 +131,7 @@ func (r *Resolver) Resolve(path string) Resolution {
 	if r.noScripts != nil && isScript(fd) {
 		return Resolution{Why: fmt.Sprintf("%s is a script, and this node cannot tell it from its interpreter: %v", path, r.noScripts)}
 	}
-	at, err := os.Readlink("/proc/self/fd/" + strconv.Itoa(fd))
-	if err != nil {
-		at = path
-	}
-	return Resolution{Path: at, File: r.file(&st), Changed: changed(st.Ctime)}
+	return Resolution{Path: pathOf(fd, path), File: r.file(&st), Changed: changed(st.Ctime)}
 }
 
 // changed says whether a ctime is later than the container's start.

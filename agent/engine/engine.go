@@ -241,7 +241,7 @@ func (e *Engine) realise() (err error) {
 		return err
 	}
 	cluster, local := e.merged()
-	programs, err := e.files.resolve(e.dp, namedBy(cluster), e.live)
+	programs, places, err := e.files.resolve(e.dp, namedBy(cluster), e.live)
 	if err != nil {
 		return err
 	}
@@ -251,7 +251,9 @@ func (e *Engine) realise() (err error) {
 	}
 	formers := e.formersOf(cluster, held)
 	were, spans := numbered(formers)
-	img, err := e.compiler.Compile(compile.Input{Cluster: cluster, Local: local, Programs: programs, Formers: were, Gives: e.dp.Gives()})
+	img, err := e.compiler.Compile(compile.Input{
+		Cluster: cluster, Local: local, Programs: programs, Places: places, Formers: were, Gives: e.dp.Gives(),
+	})
 	if err != nil {
 		return fmt.Errorf("compile policies: %w", err)
 	}
@@ -295,8 +297,8 @@ func (e *Engine) enforce(img *compile.Image, formers map[compile.FormerKey]datap
 	if err := e.dp.WatchActs(execs, uses); err != nil {
 		return err
 	}
-	files, containers := e.files.identified(img.Programs)
-	want := datapath.Desired{Image: img, Rules: e.assignments(img), Files: files, Containers: containers, Formers: formers}
+	want := datapath.Desired{Image: img, Rules: e.assignments(img), Formers: formers}
+	e.files.identify(img, &want)
 	if err := e.reach(img, &want); err != nil {
 		return err
 	}

@@ -24,7 +24,10 @@ type files struct {
 	containers map[uint64]*contents
 	programs   []compile.Program // files and the paths that lead to them, as last resolved
 	members    []member
+	places     [][]string // folders and the paths that lead to them, likewise
+	inside     []member
 	sums       *sums
+	anew       bool // what rules on files name is to be looked up once more
 
 	mu      sync.Mutex
 	notes   map[string]string // by path, for readers
@@ -39,12 +42,15 @@ type contents struct {
 	// Sums are the SHA-256 of the files of paths of which a rule asked it. They are
 	// kept: a rule set that retires still goes by them.
 	Sums map[string][]byte
+	// Uses and Places are what paths and folders lead to that rules on files name, when
+	// they were looked up last.
+	Uses, Places map[string]datapath.Resolution
 }
 
-// member is a file and its index in programs.
+// member is a file and its index in programs, or a folder and its in places.
 type member struct {
-	file    datapath.File
-	program int
+	file datapath.File
+	of   int
 }
 
 func newFiles(cgroupRoot, stateDir string, sums *sums) *files {
@@ -66,8 +72,10 @@ func (f *files) save() error {
 }
 
 // retry makes the next resolve look again for what was not there, in containers
-// on the node's own files: what is missing in an image stays missing.
+// on the node's own files: what is missing in an image stays missing. What rules on files
+// name is looked up again everywhere.
 func (f *files) retry() {
+	f.anew = true
 	for _, c := range f.containers {
 		if c.Own {
 			continue
@@ -81,14 +89,13 @@ func (f *files) retry() {
 }
 
 // resolve looks every path up in every container that live lets through, and
-// gives the files that they lead to. A container without a process cannot be looked
+// gives the files and folders that they lead to. A container without a process cannot be looked
 // into: until one starts, the kernel goes by the path.
-func (f *files) resolve(dp *datapath.Datapath, want *named, live func(datapath.Container) bool) ([]compile.Program, error) {
-	paths := want.paths
+func (f *files) resolve(dp *datapath.Datapath, want *named, live func(datapath.Container) bool) ([]compile.Program, [][]string, error) {
 	f.sums.forget()
 	list, err := dp.Containers()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	now := make(map[uint64]*contents, len(list))
 	waiting := make(map[uint64]bool)
@@ -97,16 +104,13 @@ func (f *files) resolve(dp *datapath.Datapath, want *named, live func(datapath.C
 			continue
 		}
 		now[c.ID] = f.lookup(dp, c, want)
-		for _, p := range paths {
-			if _, ok := now[c.ID].Paths[p]; !ok {
-				waiting[c.ID] = true
-			}
-		}
+		waiting[c.ID] = !now[c.ID].has(want)
 	}
-	f.containers = now
-	f.group(paths)
+	f.containers, f.anew = now, false
+	f.group(want)
+	f.groupPlaces(want.places)
 	f.describe(want, waiting)
-	return f.programs, f.save()
+	return f.programs, f.places, f.save()
 }
 
 // lookup resolves the paths in one container; what cannot be reached is left out.
@@ -115,11 +119,15 @@ func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, want *named)
 	if known == nil || known.Begun != c.Begun() {
 		known = &contents{Begun: c.Begun(), Own: c.OwnFiles(), Paths: make(map[string]datapath.Resolution)}
 	}
+	if known.Uses == nil {
+		known.Uses, known.Places = make(map[string]datapath.Resolution), make(map[string]datapath.Resolution)
+	}
 	missing := slices.DeleteFunc(slices.Clone(want.paths), func(p string) bool {
 		_, ok := known.Paths[p]
 		return ok && (!want.sums[p] || known.Sums[p] != nil)
 	})
-	if len(missing) == 0 {
+	uses, places := lacking(known.Uses, want.uses, f.anew), lacking(known.Places, want.places, f.anew)
+	if len(missing) == 0 && len(uses) == 0 && len(places) == 0 {
 		return known
 	}
 	cgroup, err := datapath.CgroupPath(f.cgroupRoot, c.ID)
@@ -140,6 +148,12 @@ func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, want *named)
 		if want.sums[p] && at.File != (datapath.File{}) {
 			known.sum(p, f.sums, sumJob{c, cgroup, p, at})
 		}
+	}
+	for _, p := range uses {
+		known.Uses[p] = r.Use(p)
+	}
+	for _, p := range places {
+		known.Places[p] = r.Place(p)
 	}
 	return known
 }
@@ -164,27 +178,15 @@ func (f *files) waits(container uint64) bool {
 }
 
 // group finds the paths that are one file in some container.
-func (f *files) group(paths []string) {
+func (f *files) group(want *named) {
 	index := make(map[string]int)
 	f.programs, f.members = nil, nil
 	for _, known := range f.containers {
-		byFile := make(map[datapath.File]*compile.Program)
-		for _, p := range paths {
-			r, ok := known.Paths[p]
-			if !ok || r.File == (datapath.File{}) {
-				continue
-			}
-			if byFile[r.File] == nil {
-				byFile[r.File] = new(compile.Program)
-			}
-			byFile[r.File].Paths = append(byFile[r.File].Paths, p)
-			if sum := known.Sums[p]; sum != nil {
-				byFile[r.File].SHA256 = string(sum)
-			}
-		}
-		for file, program := range byFile {
+		for file, program := range known.programs(want) {
 			slices.Sort(program.Paths)
-			id := strings.Join(append(program.Paths, program.SHA256), "\x00")
+			slices.Sort(program.Files)
+			program.Files = slices.Compact(program.Files)
+			id := strings.Join(slices.Concat(program.Paths, []string{"", program.SHA256}, program.Files), "\x00")
 			i, ok := index[id]
 			if !ok {
 				i = len(f.programs)
@@ -196,22 +198,52 @@ func (f *files) group(paths []string) {
 	}
 }
 
-// identified gives each file its program id, the ids given by program, and lists the
-// containers that are complete.
-func (f *files) identified(ids []uint32) (map[datapath.File]uint32, []uint64) {
-	out := make(map[datapath.File]uint32, len(f.members))
+// programs are a container's files, each with the paths that lead to it.
+func (c *contents) programs(want *named) map[datapath.File]*compile.Program {
+	out := make(map[datapath.File]*compile.Program)
+	of := func(r datapath.Resolution) *compile.Program {
+		if out[r.File] == nil {
+			out[r.File] = new(compile.Program)
+		}
+		return out[r.File]
+	}
+	for _, p := range want.paths {
+		if r := c.Paths[p]; r.File != (datapath.File{}) {
+			of(r).Paths = append(of(r).Paths, p)
+			if sum := c.Sums[p]; sum != nil {
+				of(r).SHA256 = string(sum)
+			}
+		}
+	}
+	for _, p := range want.uses {
+		if r := c.Uses[p]; r.File != (datapath.File{}) {
+			of(r).Files = append(of(r).Files, p, r.Path)
+		}
+	}
+	return out
+}
+
+// identify gives each file its program id and each folder its patterns, as an image has
+// them, and says which containers are complete.
+func (f *files) identify(img *compile.Image, want *datapath.Desired) {
+	want.Files = make(map[datapath.File]uint32, len(f.members))
+	want.Places = make(map[datapath.File]compile.Folder, len(f.inside))
+	want.Containers = make(map[uint64]bool, len(f.containers))
 	for _, m := range f.members {
-		if m.program < len(ids) && ids[m.program] != 0 {
-			out[m.file] = ids[m.program]
+		if id := img.Programs[m.of]; id != 0 {
+			want.Files[m.file] = id
 		}
 	}
-	containers := make([]uint64, 0, len(f.containers))
-	for id := range f.containers {
+	for _, m := range f.inside {
+		if folder := img.Places[m.of]; folder != (compile.Folder{}) {
+			want.Places[m.file] = folder
+		}
+	}
+	for id, c := range f.containers {
 		if !f.waits(id) {
-			containers = append(containers, id)
+			want.Containers[id] = c.elsewhere()
 		}
 	}
-	return out, containers
 }
 
 // status tells in words where a path led.

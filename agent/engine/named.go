@@ -3,22 +3,27 @@
 package engine
 
 import (
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/sluice-io/sluice/policy"
 )
 
-// named is the paths that rules name, each once; true: of its file a sum is asked too.
-// What a pattern matches goes by its path, so that there is nothing to look up.
+// named is what rules name that is looked up in containers, each once. What a pattern for
+// programs matches goes by its path, so that there is nothing to look up.
 type named struct {
-	paths []string
-	sums  map[string]bool
-	seen  map[string]bool
+	paths  []string        // of programs
+	sums   map[string]bool // paths of whose file a sum is asked too
+	uses   []string        // paths that rules on files name
+	places []string        // folders that their patterns name, with the final slash
+	seen   map[string]bool
 }
 
 // namedBy lists the paths of a cluster's rules.
 func namedBy(c *policy.Cluster) *named {
 	n := &named{sums: make(map[string]bool), seen: make(map[string]bool)}
+	uses := make(map[string]bool)
 	for _, p := range c.WorkloadPolicies {
 		for _, rules := range p.Rules {
 			for _, r := range rules {
@@ -37,8 +42,29 @@ func namedBy(c *policy.Cluster) *named {
 				n.add(x.Processes...)
 			}
 		}
+		for _, r := range p.Files {
+			n.add(r.Allow...)
+			for _, path := range r.Paths {
+				uses[path] = true
+			}
+		}
 	}
+	n.use(uses)
 	return n
+}
+
+// use notes what rules on files name. Two patterns may be for one folder.
+func (n *named) use(paths map[string]bool) {
+	folders := make(map[string]bool)
+	for path := range paths {
+		if isPattern(path) {
+			folders[strings.TrimRight(path, "*")] = true
+		} else {
+			n.uses = append(n.uses, path)
+		}
+	}
+	n.places = slices.Sorted(maps.Keys(folders))
+	slices.Sort(n.uses)
 }
 
 func (n *named) add(list ...policy.Process) {

@@ -47,7 +47,7 @@ func (d Dir) Pod(key string) string { return filepath.Join(string(d), "pods", ke
 // Sizes are the capacities of the maps that grow with load, in entries. Zero
 // keeps the default of bpf/include/maps.h.
 type Sizes struct {
-	Pods, Addresses, Prefixes, Edges, Ports, Permits, Processes, Flows, Cgroups uint32
+	Pods, Addresses, Prefixes, Edges, Ports, Permits, FileRules, Processes, Flows, Cgroups uint32
 }
 
 // fragmentsEach is FRAGMENTS_EACH of bpf/include/maps.h.
@@ -57,7 +57,8 @@ func (z Sizes) apply(spec *ebpf.CollectionSpec) {
 	for name, n := range map[string]uint32{
 		RawMapPods: z.Pods, RawMapDoors: z.Pods, RawMapNetnses: z.Pods, RawMapOwners: 4 * z.Pods,
 		RawMapRules: z.Pods, RawMapCounts: z.Pods,
-		RawMapPeers: z.Addresses, RawMapPrefixes: z.Prefixes, RawMapEdges: z.Edges, RawMapPorts: z.Ports, RawMapPermits: z.Permits,
+		RawMapPeers: z.Addresses, RawMapPrefixes: z.Prefixes, RawMapEdges: z.Edges, RawMapPorts: z.Ports,
+		RawMapPermits: z.Permits, RawMapFileRules: z.FileRules,
 		RawMapFragments: fragmentsEach * z.Pods, RawMapSubscribed: z.Pods, RawMapDeferrals: z.Pods, RawMapNodeAddrs: z.Pods,
 		RawMapProcs: z.Processes, RawMapThreadCreds: z.Processes, RawMapFlows: z.Flows, RawMapAging: 2 * z.Flows,
 		RawMapCgroups: z.Cgroups, RawMapContainers: z.Cgroups, RawMapFresh: z.Cgroups, RawMapResolved: z.Cgroups,

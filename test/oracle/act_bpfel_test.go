@@ -14,12 +14,14 @@ import (
 )
 
 type actActQuery struct {
-	_    structs.HostLayout
-	Slot uint32
-	Pod  uint32
-	What uint32
-	Pad  uint32
-	By   struct {
+	_         structs.HostLayout
+	Slot      uint32
+	Pod       uint32
+	What      uint32
+	File      uint32
+	Operation uint32
+	Pad       uint32
+	By        struct {
 		_      structs.HostLayout
 		Action uint32
 		Rule   uint32

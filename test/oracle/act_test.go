@@ -3,6 +3,7 @@
 package oracle
 
 import (
+	"math/bits"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -29,30 +30,52 @@ const (
 	procCut   = 4
 )
 
-// act is an exec or, if exec is nil, the use of a capability.
+// act is an exec, the use of a capability or the use of a file: one of them is not nil.
 type act struct {
 	pod  policy.PodKey
 	exec *policy.ExecAct
 	use  *policy.CapabilityAct
+	file *policy.FileAct
 }
 
 func randomAct(r *rand.Rand, c *policytest.Case) act {
 	a := act{pod: c.Local[r.IntN(len(c.Local))]}
-	if r.IntN(2) == 0 {
+	switch r.IntN(3) {
+	case 0:
 		exec := policytest.Exec(r)
 		a.exec = &exec
-		return a
+	case 1:
+		use := policytest.Capability(r)
+		use.Unaudited = false // what becomes of Kill then is not the tables' to say
+		a.use = &use
+	default:
+		file := policytest.File(r)
+		a.file = &file
 	}
-	use := policytest.Capability(r)
-	use.Unaudited = false // what becomes of Kill then is not the tables' to say
-	a.use = &use
 	return a
 }
 
-// files are the programs of some acts as the agent finds them in a container.
-type files map[policy.Program]int
+// programs are what acts are by and of.
+func (a act) programs() []found {
+	switch {
+	case a.exec != nil:
+		return []found{{Program: a.exec.Program}, {Program: a.exec.Parent}}
+	case a.use != nil:
+		return []found{{Program: a.use.Program}}
+	}
+	return []found{{Program: a.file.Program}, {Program: policy.Program{Path: a.file.File, Image: true}, used: true}}
+}
 
-func (f files) add(p policy.Program) {
+// found is what the agent finds in a container: a program, or a file that is used.
+type found struct {
+	policy.Program
+	used bool
+}
+
+// files are the programs and files of some acts.
+type files map[found]int
+
+func (f files) add(p found) {
 	p.Image = false
 	if _, ok := f[p]; !ok && p.Path != "" {
 		f[p] = len(f)
@@ -62,14 +85,18 @@ func (f files) add(p policy.Program) {
 func (f files) list() []compile.Program {
 	list := make([]compile.Program, len(f))
 	for p, i := range f {
-		list[i] = compile.Program{Paths: []string{p.Path}, SHA256: p.SHA256}
+		if p.used {
+			list[i] = compile.Program{Files: []string{p.Path}}
+		} else {
+			list[i] = compile.Program{Paths: []string{p.Path}, SHA256: p.SHA256}
+		}
 	}
 	return list
 }
 
 // record is a process that runs a program: in a container that is resolved if its sum
 // matters, else in either kind.
-func (f files) record(r *rand.Rand, p policy.Program) (out state.RawProc) {
+func (f files) record(r *rand.Rand, p found) (out state.RawProc) {
 	if p.Image {
 		out.Flags = procImage
 	}
@@ -110,11 +137,8 @@ func TestActs(t *testing.T) {
 			acts, found := make([]act, actsPerEdit), make(files)
 			for i := range acts {
 				acts[i] = randomAct(r, &c)
-				if a := acts[i].exec; a != nil {
-					found.add(a.Program)
-					found.add(a.Parent)
-				} else {
-					found.add(acts[i].use.Program)
+				for _, p := range acts[i].programs() {
+					found.add(p)
 				}
 			}
 			in := inputOf(&c)
@@ -125,7 +149,7 @@ func TestActs(t *testing.T) {
 			for _, a := range acts {
 				want := answer(c.Cluster, a)
 				if got := k.act(t, r, coll, img, found, a); got != want {
-					t.Fatalf("seed %d round %d edit %d: %+v %+v of %v\n got %+v\nwant %+v", seed, round, edit, a.exec, a.use, a.pod, got, want)
+					t.Fatalf("seed %d round %d edit %d: %+v %+v %+v of %v\n got %+v\nwant %+v", seed, round, edit, a.exec, a.use, a.file, a.pod, got, want)
 				}
 				want.Rule = policy.RuleRef{}
 				responses[want]++
@@ -147,10 +171,13 @@ func TestActs(t *testing.T) {
 // answer is eval's, with no more of an audit than the kernel tells.
 func answer(c *policy.Cluster, a act) eval.Response {
 	var out eval.Response
-	if a.exec != nil {
+	switch {
+	case a.exec != nil:
 		out = eval.Exec(c, a.pod, *a.exec)
-	} else {
+	case a.use != nil:
 		out = eval.Capability(c, a.pod, *a.use)
+	default:
+		out = eval.File(c, a.pod, *a.file)
 	}
 	if out.Audit {
 		out.Action, out.Audit = policy.Report, false
@@ -162,7 +189,7 @@ func answer(c *policy.Cluster, a act) eval.Response {
 func (k *kernel) installActs(t *testing.T, c *policytest.Case, img *compile.Image) {
 	t.Helper()
 	k.install(t, c, img)
-	want := datapath.Desired{Image: img, Rules: make(map[uint32]state.RawAssignment), Files: make(map[datapath.File]uint32), Containers: []uint64{resolved}}
+	want := datapath.Desired{Image: img, Rules: make(map[uint32]state.RawAssignment), Files: make(map[datapath.File]uint32), Containers: map[uint64]bool{resolved: false}}
 	for key, p := range k.pods {
 		want.Rules[p.Slot] = state.RawAssignment{Pod: p.ID, Ruleset: img.Pods[key]}
 	}
@@ -179,14 +206,19 @@ func (k *kernel) act(t *testing.T, r *rand.Rand, coll *ebpf.Collection, img *com
 	t.Helper()
 	p := k.pods[a.pod]
 	q := actActQuery{Slot: p.Slot, Pod: p.ID}
-	var who, parent state.RawProc
-	if a.exec != nil {
-		who, parent = found.record(r, a.exec.Program), found.record(r, a.exec.Parent)
-	} else {
-		who, q.What = found.record(r, a.use.Program), 1+uint32(a.use.Capability)
+	switch {
+	case a.use != nil:
+		q.What = 1 + uint32(a.use.Capability)
+	case a.file != nil:
+		q.File, q.Operation = 1, uint32(bits.TrailingZeros16(uint16(a.file.Operation)))
 	}
-	must(t, coll.Maps["act_records"].Put(uint32(0), who))
-	must(t, coll.Maps["act_records"].Put(uint32(1), parent))
+	records := make([]state.RawProc, 2) // the second is the parent, or the file
+	for i, p := range a.programs() {
+		records[i] = found.record(r, p)
+	}
+	for i, p := range records {
+		must(t, coll.Maps["act_records"].Put(uint32(i), p))
+	}
 	must(t, coll.Maps["act_queries"].Put(uint32(0), q))
 	if _, err := coll.Programs["ask_act"].Run(&ebpf.RunOptions{Data: make([]byte, 14)}); err != nil {
 		t.Fatalf("run act: %v", err)

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: Apache-2.0
+
+package engine
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/sluice-io/sluice/agent/datapath"
+	"github.com/sluice-io/sluice/policy"
+)
+
+// lacking is what of some paths is to be looked up: what never was or was not there, or
+// all of them.
+func lacking(known map[string]datapath.Resolution, paths []string, anew bool) []string {
+	return slices.DeleteFunc(slices.Clone(paths), func(p string) bool {
+		return !anew && known[p].File != (datapath.File{})
+	})
+}
+
+// has says whether all that rules name has been looked up.
+func (c *contents) has(want *named) bool {
+	for known, paths := range map[*map[string]datapath.Resolution][]string{
+		&c.Paths: want.paths, &c.Uses: want.uses, &c.Places: want.places,
+	} {
+		for _, p := range paths {
+			if _, ok := (*known)[p]; !ok {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// groupPlaces finds the paths that are one folder in some container.
+func (f *files) groupPlaces(folders []string) {
+	index := make(map[string]int)
+	f.places, f.inside = nil, nil
+	for _, known := range f.containers {
+		byFolder := make(map[datapath.File][]string)
+		for _, p := range folders {
+			if r := known.Places[p]; r.File != (datapath.File{}) {
+				byFolder[r.File] = append(byFolder[r.File], p, withSlash(r.Path))
+			}
+		}
+		for folder, paths := range byFolder {
+			slices.Sort(paths)
+			paths = slices.Compact(paths)
+			id := strings.Join(paths, "\x00")
+			i, ok := index[id]
+			if !ok {
+				i = len(f.places)
+				index[id] = i
+				f.places = append(f.places, paths)
+			}
+			f.inside = append(f.inside, member{folder, i})
+		}
+	}
+}
+
+// elsewhere says whether a folder that patterns name is not where they say, nor where it
+// usually is.
+func (c *contents) elsewhere() bool {
+	for p, r := range c.Places {
+		if at := withSlash(r.Path); r.File != (datapath.File{}) && at != p && at != policy.Resolved(p) {
+			return true
+		}
+	}
+	return false
+}
+
+func withSlash(folder string) string { return strings.TrimSuffix(folder, "/") + "/" }
