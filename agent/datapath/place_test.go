@@ -31,8 +31,8 @@ func TestPlace(t *testing.T) {
 	r := &Resolver{container: Container{ID: 7, start: 1}, root: fd}
 	defer r.Close()
 	for _, tc := range []struct {
-		at     Resolution
-		path   string // where it leads; "": nowhere
+		at   Resolution
+		path string // where it leads; "": nowhere
 	}{
 		{r.Use("/secrets/key"), "data/tls/key"},
 		{r.Use("/secrets"), "data/tls"},

@@ -45,7 +45,9 @@ func TestGroupUses(t *testing.T) {
 	}
 	f.group(want)
 	f.groupPlaces(want.places)
-	byName := func(a, b compile.Program) int { return cmp.Compare(strings.Join(a.Files, ""), strings.Join(b.Files, "")) }
+	byName := func(a, b compile.Program) int {
+		return cmp.Compare(strings.Join(a.Files, ""), strings.Join(b.Files, ""))
+	}
 	slices.SortFunc(f.programs, byName)
 	programs := []compile.Program{
 		{Paths: []string{"/bin/cat"}},

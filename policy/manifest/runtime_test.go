@@ -8,12 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"k8s.io/apimachinery/pkg/util/validation/field"
-	"sigs.k8s.io/yaml"
-
 	"github.com/sluice-io/sluice/policy"
-	"github.com/sluice-io/sluice/policy/v1alpha1"
 )
 
 func programs(paths ...string) (out []policy.Process) {
@@ -50,6 +45,17 @@ func TestParseRuntimeRules(t *testing.T) {
 			policy.WorkloadPolicy{Capabilities: &policy.Capabilities{Action: policy.Kill, Allow: []policy.CapabilityRule{
 				{Names: 1 << 10}, {Names: 1 | 1<<40, Processes: programs("/usr/bin/ping")},
 			}}}},
+		"files": {`{files: {rules: [{paths: [/etc/shadow, "/run/secrets/**"], operations: [Read, Write], allow: [{path: /usr/bin/payments}], action: Audit}, {paths: [/bin/*], operations: [Create, Delete, Rename, Link, Chmod, Chown, MountOver, MmapExec, Truncate]}]}}`,
+			policy.WorkloadPolicy{Files: []policy.FileRule{
+				{Paths: []string{"/etc/shadow", "/run/secrets/**"}, Operations: policy.OpRead | policy.OpWrite, Allow: programs("/usr/bin/payments"), Action: policy.Report},
+				{Paths: []string{"/bin/*"}, Operations: 1<<11 - 1 - policy.OpRead - policy.OpWrite, Action: policy.Prevent},
+			}}},
+		"one path, other operations": {"{files: {rules: [{paths: [/a], operations: [Read], action: Audit}, {paths: [/a], operations: [Write]}, {paths: [/a], operations: [Write, Link]}]}}",
+			policy.WorkloadPolicy{Files: []policy.FileRule{
+				{Paths: []string{"/a"}, Operations: policy.OpRead, Action: policy.Report},
+				{Paths: []string{"/a"}, Operations: policy.OpWrite, Action: policy.Prevent},
+				{Paths: []string{"/a"}, Operations: policy.OpWrite | policy.OpLink, Action: policy.Prevent},
+			}}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tc.want.Namespace, tc.want.Name = "b", "a"
@@ -58,36 +64,6 @@ func TestParseRuntimeRules(t *testing.T) {
 				tc.want.Fallback = policy.Observe
 			}
 			wantValue(t, workloadPolicy(tc.spec), &tc.want)
-		})
-	}
-}
-
-func TestReadFiles(t *testing.T) {
-	for name, tc := range map[string]struct {
-		section string
-		want    []policy.FileRule
-	}{
-		"files": {`{rules: [{paths: [/etc/shadow, "/run/secrets/**"], operations: [Read, Write], allow: [{path: /usr/bin/payments}], action: Audit}, {paths: [/bin/*], operations: [Create, Delete, Rename, Link, Chmod, Chown, MountOver, MmapExec, Truncate]}]}`,
-			[]policy.FileRule{
-				{Paths: []string{"/etc/shadow", "/run/secrets/**"}, Operations: policy.OpRead | policy.OpWrite, Allow: programs("/usr/bin/payments"), Action: policy.Report},
-				{Paths: []string{"/bin/*"}, Operations: 1<<11 - 1 - policy.OpRead - policy.OpWrite, Action: policy.Prevent},
-			}},
-		"one path, other operations": {"{rules: [{paths: [/a], operations: [Read], action: Audit}, {paths: [/a], operations: [Write]}, {paths: [/a], operations: [Write, Link]}]}",
-			[]policy.FileRule{
-				{Paths: []string{"/a"}, Operations: policy.OpRead, Action: policy.Report},
-				{Paths: []string{"/a"}, Operations: policy.OpWrite, Action: policy.Prevent},
-				{Paths: []string{"/a"}, Operations: policy.OpWrite | policy.OpLink, Action: policy.Prevent},
-			}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			var in v1alpha1.FilesSection
-			if err := yaml.UnmarshalStrict([]byte(tc.section), &in); err != nil {
-				t.Fatal(err)
-			}
-			var c checker
-			if diff := cmp.Diff(tc.want, c.files(field.NewPath("files"), &in)); diff != "" || len(c.errs) > 0 {
-				t.Errorf("files (-want +got), errors %v:\n%s", c.errs, diff)
-			}
 		})
 	}
 }
@@ -142,9 +118,10 @@ func TestParseRefusesRuntimeRules(t *testing.T) {
 		"path twice":             {file("{paths: [/a/*, /b, /a/*], operations: [Read]}"), []string{rule + ".paths[2]=/a/*: more than once"}},
 		"file's path":            {file("{paths: [/a, etc/shadow, /], operations: [Read]}"), []string{rule + ".paths[1]=etc/shadow", rule + ".paths[2]=/"}},
 		"file's program":         {file("{paths: [/a], operations: [Read], allow: [{path: cat, interpreter: /sh}]}"), []string{rule + ".allow[0].interpreter", rule + ".allow[0].path"}},
-		"files":                  {file("{paths: [/a], operations: [Read]}"), []string{"spec.files" + removeIt}},
+		"file's pattern":         {file("{paths: [/etc/*.key, '/**/key', 'run/**', /run/./**], operations: [Read]}"), []string{rule + ".paths[0]: at the end", rule + ".paths[1]: at the end", rule + ".paths[2]=run/**: not an absolute path of a folder", rule + ".paths[3]: not an absolute path of a folder"}},
+		"long path of a file":    {file("{paths: [" + long + ", " + long[:len(long)-2] + "aa], operations: [Read]}"), []string{rule + ".paths[0]: longer than 255 bytes", rule + ".paths[1]: longer than 255 bytes"}},
 		"files action":           {file("{paths: [/a], operations: [Read], action: Close}"), []string{rule + ".action=Close"}},
-		"field of network rules": {file("{paths: [/a], operations: [Read], processes: []}"), []string{rule + ".processes: unknown field", "spec.files" + removeIt}},
+		"field of network rules": {file("{paths: [/a], operations: [Read], processes: []}"), []string{rule + ".processes: unknown field"}},
 		"contradiction": {file("{paths: [/a, /b], operations: [Read, Link]}, {paths: [/c, /b], operations: [Link, Write], action: Kill}"),
 			[]string{"spec.files.rules[1].paths[1]=/b: Link is Deny in rules[0] and Kill here"}},
 		"contradiction in audit": {file("{paths: [/a/*], operations: [Read], action: Audit}, {paths: [/a], operations: [Read]}, {paths: [/a/*], operations: [Read]}"),
@@ -169,7 +146,7 @@ func TestPatternBound(t *testing.T) {
 		b.WriteString("]}]}}")
 		return workloadPolicy(b.String())
 	}
-	wantFields(t, spec(100, 156), "spec.files: not supported") // and no pattern too many
+	mustParse(t, spec(100, 156))
 	wantFields(t, spec(100, 158), "spec.files.rules[0].paths[157]=/f156/**: at most 256 patterns")
-	wantFields(t, spec(300, 0), "spec.exec.allow[257].path=/p256/*: at most 256 patterns", "spec.files: not supported")
+	wantFields(t, spec(300, 0), "spec.exec.allow[257].path=/p256/*: at most 256 patterns")
 }

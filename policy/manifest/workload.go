@@ -57,9 +57,7 @@ func (r workloadReader) spec(in *v1alpha1.WorkloadPolicySpec) {
 	}
 	r.out.Escalation = r.escalation(p.Child("escalation"), in.Escalation)
 	r.out.Exec = r.exec(p.Child("exec"), in.Exec)
-	before := len(r.errs)
 	r.out.Files = r.files(p.Child("files"), in.Files)
-	r.refuse(len(r.out.Files) > 0 && len(r.errs) == before, p.Child("files"), "") // read, and not enforced yet
 	r.out.Capabilities = r.capabilities(p.Child("capabilities"), in.Capabilities)
 }
 
