@@ -22,6 +22,9 @@ const (
 	OpTruncate
 )
 
+// EveryOperation is all of them.
+const EveryOperation = OpTruncate<<1 - 1
+
 // operationNames are in the order of the bits.
 var operationNames = [...]string{
 	"Read", "Write", "Create", "Delete", "Rename", "Link", "Chmod", "Chown", "MountOver", "MmapExec", "Truncate",

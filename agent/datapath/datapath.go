@@ -15,15 +15,19 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/cilium/ebpf"
+
 	"github.com/sluice-io/sluice/bpf/capability"
 	"github.com/sluice-io/sluice/bpf/cred"
 	"github.com/sluice-io/sluice/bpf/door"
+	"github.com/sluice-io/sluice/bpf/file"
 	"github.com/sluice-io/sluice/bpf/gate"
 	"github.com/sluice-io/sluice/bpf/lsm"
 	"github.com/sluice-io/sluice/bpf/nat"
 	"github.com/sluice-io/sluice/bpf/process"
 	"github.com/sluice-io/sluice/bpf/sock"
 	"github.com/sluice-io/sluice/bpf/state"
+	"github.com/sluice-io/sluice/policy"
 )
 
 // ErrNoFit says that a kernel map has no room for the change. The maps mean what
@@ -63,6 +67,8 @@ type Datapath struct {
 	// noCapabilities is why nobody is killed for a use of a capability without LSM; nil:
 	// they are. Unless it is capability.ErrBlind uses are not seen either.
 	noCapabilities error
+	noFiles        error // why no use of a file is seen; nil: some are
+	filesWatched   policy.Operations
 	tasks          tasks
 	sync           chan chan struct{} // asks the watcher for a round at once
 }
@@ -111,6 +117,9 @@ func (d *Datapath) installOptional(c Config) error {
 	if !c.NoLSM {
 		d.noLSM = lsm.Try(d.state)
 	}
+	if d.noFiles = d.noLSM; d.noLSM == nil {
+		d.noFiles = load(func() (*ebpf.Collection, error) { return file.Load(d.state, allFilePrograms()...) })
+	}
 	if !c.NoScripts {
 		d.noScripts = process.InstallScript(d.state)
 	}
@@ -123,6 +132,9 @@ func (d *Datapath) installOptional(c Config) error {
 	var errs []error
 	if d.noLSM != nil {
 		errs = append(errs, lsm.Detach(d.state.Dir, slices.Concat(lsm.Execs, lsm.Uses)...))
+	}
+	if d.noFiles != nil {
+		errs = append(errs, file.Detach(d.state.Dir, allFilePrograms()...))
 	}
 	if d.noScripts != nil {
 		errs = append(errs, process.RemoveScript(d.state.Dir))

@@ -4,18 +4,22 @@ package datapath
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/sluice-io/sluice/bpf/capability"
+	"github.com/sluice-io/sluice/bpf/file"
 	"github.com/sluice-io/sluice/bpf/lsm"
+	"github.com/sluice-io/sluice/policy"
 	"github.com/sluice-io/sluice/policy/compile"
 )
 
 // Gives is what this node can do about acts that are not allowed.
 func (d *Datapath) Gives() compile.Gives {
-	lsm := d.noLSM == nil
+	lsm, files := d.noLSM == nil, d.noFiles == nil
 	return compile.Gives{
 		DenyExec: lsm, KillExec: true,
 		DenyCapability: lsm, KillCapability: lsm || d.noCapabilities == nil,
+		DenyFile: lsm && files, KillFile: files,
 	}
 }
 
@@ -26,33 +30,72 @@ func (d *Datapath) NoLSM() error { return d.noLSM }
 // are.
 func (d *Datapath) NoCapabilities() error { return d.noCapabilities }
 
-// WatchActs attaches what judges execs before they happen, and uses of capabilities,
-// where the kernel has it.
-func (d *Datapath) WatchActs(execs, uses bool) error {
+// NoFiles is why nobody sees a use of a file; nil: it is seen, without LSM some of them
+// are (SeenWithoutLSM).
+func (d *Datapath) NoFiles() error { return d.noFiles }
+
+// SeenWithoutLSM are the uses of files that are seen without LSM: as the file is opened.
+const SeenWithoutLSM = policy.OpRead | policy.OpWrite | policy.OpCreate | policy.OpTruncate
+
+// Acts are those that rules in force are about.
+type Acts struct {
+	Execs, Uses bool // Uses of capabilities
+	Files       policy.Operations
+}
+
+// WatchActs attaches what judges execs before they happen, and uses of capabilities and
+// of files, where the kernel has it.
+func (d *Datapath) WatchActs(want Acts) error {
+	if d.noLSM != nil {
+		if want.Uses && (d.noCapabilities == nil || errors.Is(d.noCapabilities, capability.ErrBlind)) {
+			return capability.Attach(d.state)
+		}
+		return nil
+	}
 	var programs []string
-	if execs {
+	if want.Execs {
 		programs = append(programs, lsm.Execs...)
 	}
-	if uses {
+	if want.Uses {
 		programs = append(programs, lsm.Uses...)
 	}
-	switch {
-	case d.noLSM == nil && len(programs) > 0:
-		return lsm.Attach(d.state, programs...)
-	case d.noLSM != nil && uses && (d.noCapabilities == nil || errors.Is(d.noCapabilities, capability.ErrBlind)):
-		return capability.Attach(d.state)
+	if len(programs) > 0 {
+		if err := lsm.Attach(d.state, programs...); err != nil {
+			return err
+		}
 	}
+	return d.watchFiles(want.Files)
+}
+
+// watchFiles attaches what judges some uses of files, unless it did: it takes long to
+// load.
+func (d *Datapath) watchFiles(want policy.Operations) error {
+	if d.noFiles != nil || want&^d.filesWatched == 0 {
+		return nil
+	}
+	if err := file.Attach(d.state, file.Programs(uint32(want))...); err != nil {
+		return err
+	}
+	d.filesWatched |= want
 	return nil
 }
 
 // UnwatchActs detaches what is not wanted any more.
-func (d *Datapath) UnwatchActs(execs, uses bool) error {
+func (d *Datapath) UnwatchActs(want Acts) error {
 	var errs []error
-	if execs {
+	if !want.Execs {
 		errs = append(errs, lsm.Detach(d.state.Dir, lsm.Execs...))
 	}
-	if uses {
+	if !want.Uses {
 		errs = append(errs, lsm.Detach(d.state.Dir, lsm.Uses...), capability.Detach(d.state.Dir))
 	}
+	d.filesWatched &= want.Files
+	needed := file.Programs(uint32(want.Files))
+	errs = append(errs, file.Detach(d.state.Dir, slices.DeleteFunc(allFilePrograms(), func(name string) bool {
+		return slices.Contains(needed, name)
+	})...))
 	return errors.Join(errs...)
 }
+
+// allFilePrograms are the programs that judge uses of files.
+func allFilePrograms() []string { return file.Programs(uint32(policy.EveryOperation)) }

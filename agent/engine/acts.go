@@ -27,11 +27,13 @@ func (e *Engine) Act(ev state.RawActEvent) {
 		Rule: e.view.rule(ev.Rule),
 	}
 	out.ContainerEnded = ev.Flags&state.ActInit != 0 && ev.Outcome == state.ActionKill
-	object := text(ev.Object[:])
-	if ev.Kind == state.ActCapability {
+	switch ev.Kind {
+	case state.ActCapability:
 		out.Detail = useDetail(&ev)
-	} else {
-		out.Detail = "exec of " + object
+	case state.ActFile:
+		out.Detail = fileDetail(&ev)
+	default:
+		out.Detail = "exec of " + text(ev.Object[:])
 	}
 	// A denied exec has made no process image; what is told is the one before.
 	made := ev.Kind == state.ActExec && ev.Outcome != state.ActionDeny
@@ -101,10 +103,8 @@ func (e *Engine) acts(p *policy.WorkloadPolicy) []rpc.RuleStatus {
 		got, closes := gives.Capability(c.Action, p.Fallback)
 		out = append(out, e.section("capabilities", p, c.Action, got, closes, notes))
 	}
-	for i := range p.Files {
-		out = append(out, rpc.RuleStatus{
-			Section: "files", Index: i, Outcome: "observed", Reason: "rules on files are not in force in this version",
-		})
+	for i, r := range p.Files {
+		out = append(out, e.fileRule(p, i, r))
 	}
 	return out
 }
@@ -127,8 +127,11 @@ func (e *Engine) section(name string, p *policy.WorkloadPolicy, asked policy.Act
 	notes = slices.DeleteFunc(slices.Compact(notes), func(n string) bool { return n == "" })
 	out := rpc.RuleStatus{Section: name, Outcome: outcomes[got], Note: strings.Join(notes, "; ")}
 	why := e.dp.NoLSM()
-	if name == "capabilities" && why != nil && e.dp.NoCapabilities() != nil {
+	switch {
+	case name == "capabilities" && why != nil && e.dp.NoCapabilities() != nil:
 		why = e.dp.NoCapabilities()
+	case name == "files" && why == nil:
+		why = e.dp.NoFiles()
 	}
 	switch {
 	case p.Mode == policy.Audit:

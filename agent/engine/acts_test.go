@@ -86,11 +86,8 @@ func (f *fixture) permitted(name, path string, container uint64) bool {
 	f.t.Helper()
 	var rs state.RawRuleset
 	must(f.t, f.dp.State().Rulesets.Lookup(f.assignmentOf(name).Ruleset, &rs))
-	var st syscall.Stat_t
-	must(f.t, syscall.Stat(path, &st))
-	key := state.RawProgram{Container: container, Ino: st.Ino, Dev: uint32(st.Dev>>8&0xfff<<20 | st.Dev&0xff)}
 	var program, rule uint32
-	if err := f.dp.State().Programs.Lookup(key, &program); err != nil {
+	if err := f.dp.State().Programs.Lookup(programKey(f.t, container, path), &program); err != nil {
 		return false
 	}
 	err := f.dp.State().Permits.Lookup(state.RawPermit{List: rs.Exec[0].List, Program: program}, &rule)

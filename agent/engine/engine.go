@@ -293,8 +293,8 @@ func (e *Engine) enforce(img *compile.Image, formers map[compile.FormerKey]datap
 			return err
 		}
 	}
-	execs, uses := wantsActs(img)
-	if err := e.dp.WatchActs(execs, uses); err != nil {
+	acts := wantsActs(img)
+	if err := e.dp.WatchActs(acts); err != nil {
 		return err
 	}
 	want := datapath.Desired{Image: img, Rules: e.assignments(img), Formers: formers}
@@ -310,7 +310,7 @@ func (e *Engine) enforce(img *compile.Image, formers map[compile.FormerKey]datap
 			return err
 		}
 	}
-	if err := e.dp.UnwatchActs(!execs, !uses); err != nil {
+	if err := e.dp.UnwatchActs(acts); err != nil {
 		return err
 	}
 	if !watch {
@@ -328,16 +328,23 @@ func wantsPrivileges(img *compile.Image) bool {
 	return false
 }
 
-// wantsActs says whether some pod is restricted in execs, and in the use of capabilities.
-func wantsActs(img *compile.Image) (execs, uses bool) {
+// wantsActs is the acts that some pod is restricted in.
+func wantsActs(img *compile.Image) (acts datapath.Acts) {
+	lists := make(map[uint32]bool) // of rules on files
 	for _, id := range img.Pods {
 		rs := img.RuleSets[id]
 		for i := range rs.Exec {
-			execs = execs || rs.Exec[i].Action != compile.ActionIgnore
-			uses = uses || rs.Capabilities[i].Action != compile.ActionIgnore
+			acts.Execs = acts.Execs || rs.Exec[i].Action != compile.ActionIgnore
+			acts.Uses = acts.Uses || rs.Capabilities[i].Action != compile.ActionIgnore
+			lists[rs.Files[i]] = true
 		}
 	}
-	return execs, uses
+	for k := range img.FileRules {
+		if lists[k.List] {
+			acts.Files |= 1 << k.Operation
+		}
+	}
+	return acts
 }
 
 // saveIDs stores the ids before the kernel learns them: an id must not be given to

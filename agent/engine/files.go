@@ -30,7 +30,8 @@ type files struct {
 	anew       bool // what rules on files name is to be looked up once more
 
 	mu      sync.Mutex
-	notes   map[string]string // by path, for readers
+	notes   map[string]string // by path of a program, for readers
+	uses    map[string]string // by path or folder in rules on files
 	waiting map[uint64]bool   // containers that are not complete
 }
 
@@ -259,9 +260,10 @@ func (f *files) describe(want *named, waiting map[uint64]bool) {
 	for _, p := range want.paths {
 		notes[p] = f.note(p, want.sums[p])
 	}
+	uses := f.useNotes(want)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.notes, f.waiting = notes, waiting
+	f.notes, f.uses, f.waiting = notes, uses, waiting
 }
 
 // note tells in words where a path led, for status, and what its file's sum is.

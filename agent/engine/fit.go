@@ -68,13 +68,17 @@ func denyWorkload(p *policy.WorkloadPolicy) *policy.WorkloadPolicy {
 	d := *p
 	d.Rules, d.AllowedSources = [2][]policy.Rule{}, nil
 	if p.Mode == policy.Audit { // it isolates nothing, so nothing is denied for it
-		d.Isolates, d.Exec, d.Capabilities = [2]bool{}, nil, nil
+		d.Isolates, d.Exec, d.Capabilities, d.Files = [2]bool{}, nil, nil, nil
 	}
 	if d.Exec != nil {
 		d.Exec = &policy.Exec{Action: p.Exec.Action}
 	}
 	if d.Capabilities != nil {
 		d.Capabilities = &policy.Capabilities{Action: p.Capabilities.Action}
+	}
+	d.Files = slices.Clone(d.Files)
+	for i := range d.Files {
+		d.Files[i].Allow = nil
 	}
 	return &d
 }
@@ -134,6 +138,9 @@ func restricts(p *policy.WorkloadPolicy) (acts []string) {
 	}
 	if p.Capabilities != nil && p.Capabilities.Action != policy.Report {
 		acts = append(acts, "use of capabilities")
+	}
+	if slices.ContainsFunc(p.Files, func(r policy.FileRule) bool { return r.Action != policy.Report }) {
+		acts = append(acts, "use of the files that it names")
 	}
 	return acts
 }

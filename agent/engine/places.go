@@ -69,4 +69,38 @@ func (c *contents) elsewhere() bool {
 	return false
 }
 
+// useStatus tells in words where a path or pattern of a rule on files led, if elsewhere.
+func (f *files) useStatus(path string) string {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if isPattern(path) {
+		path = strings.TrimRight(path, "*")
+	}
+	return f.uses[path]
+}
+
+// useNotes are what useStatus tells.
+func (f *files) useNotes(want *named) map[string]string {
+	notes := make(map[string]string)
+	for _, p := range want.uses {
+		notes[p] = f.led(p, func(c *contents) string { return c.Uses[p].Path })
+	}
+	for _, p := range want.places {
+		notes[p] = f.led(p, func(c *contents) string { return withSlash(c.Places[p].Path) })
+	}
+	return notes
+}
+
+// led tells in words to where else a path leads in some containers.
+func (f *files) led(path string, to func(*contents) string) string {
+	var notes []string
+	for _, c := range f.containers {
+		if at := to(c); at != "" && at != "/" && at != path && !slices.Contains(notes, path+" is "+at) {
+			notes = append(notes, path+" is "+at)
+		}
+	}
+	slices.Sort(notes)
+	return strings.Join(notes, "; ")
+}
+
 func withSlash(folder string) string { return strings.TrimSuffix(folder, "/") + "/" }
