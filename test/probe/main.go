@@ -47,6 +47,7 @@ func actions() map[string]action {
 		"stream":             {"tcp|udp ADDR:PORT [--wait D]", 2, stream},
 		"touch":              {"FILE", 1, touch},
 		"chown":              {"FILE [N]", 1, chown},
+		"use":                {"OPERATION FILE TRACE", 3, use},
 		"sleep":              {"D", 1, sleep},
 		"exec":               {"PATH [ARG…]", 1, execute},
 		"thread-exec":        {"PATH [ARG…]", 1, threadExec},

@@ -49,7 +49,7 @@ var table = []struct {
 	{pkg: "test/plugin", run: "TestOpenPod|TestRepeatedAdd|TestDelTwice|TestCgroupOfAPod", kernels: []string{"6.12"}},
 	{
 		pkg: "test/scenario", skip: "/ptp|//iptables", kernels: []string{"6.12"},
-		run: "TestNetworkPolicy|TestClusterNetworkPolicy|TestServices$|TestProcessRule|TestProcessScript$|TestEscalationKilled|TestExecRules|TestCapabilityRules",
+		run: "TestNetworkPolicy|TestClusterNetworkPolicy|TestServices$|TestProcessRule|TestProcessScript$|TestEscalationKilled|TestExecRules|TestCapabilityRules|TestFile",
 	},
 	{pkg: "test/scenario", skip: "/ptp", kernels: []string{"6.18", Newest}, run: "TestNetworkPolicy|TestExecRules"},
 }
