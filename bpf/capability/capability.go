@@ -6,10 +6,10 @@ package capability
 import (
 	"errors"
 	"fmt"
+	"syscall"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
-	"golang.org/x/sys/unix"
 
 	"github.com/sluice-io/sluice/bpf/state"
 )
@@ -55,11 +55,11 @@ func Try(s *state.State) error {
 	}
 	defer l.Close()
 	// Asks for NET_RAW; of protocol 0 the socket receives nothing.
-	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
+	fd, err := syscall.Socket(syscall.AF_PACKET, syscall.SOCK_RAW|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("try capability: %w", err)
 	}
-	unix.Close(fd)
+	syscall.Close(fd)
 	var trials uint64
 	if err := coll.Variables[capabilityVarTrials].Get(&trials); err != nil {
 		return fmt.Errorf("read capability: %w", err)
