@@ -17,7 +17,7 @@ const actEnv = "SLUICE_TEST_ACT"
 // acts are what Act can have done, with a file of the test's own.
 var acts = map[string]func(file string) error{
 	"nothing": func(string) error { return nil },
-	"chown":   func(file string) error { return os.Chown(file, 1, 1) }, // CAP_CHOWN
+	"chown":   func(file string) error { return os.Chown(file, 1, 1) },             // CAP_CHOWN
 	"unshare": func(string) error { return syscall.Unshare(syscall.CLONE_NEWUTS) }, // CAP_SYS_ADMIN
 	"write":   func(file string) error { return os.Truncate(file, 0) },
 }
