@@ -9,6 +9,9 @@ type Program struct {
 	// Image says that the container began with its file and mount: no rule that names
 	// programs matches another one.
 	Image bool
+	// Root says of such a program that it lies on the container's root, and not on a
+	// volume: it is the image's.
+	Root bool
 }
 
 // ExecAct is a process that starts a program.

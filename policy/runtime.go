@@ -27,8 +27,10 @@ const (
 
 // Exec restricts what may run. Any entry of Allow, of any policy, allows an exec.
 type Exec struct {
-	Allow  []ExecRule
-	Action Action // Kill, Prevent or Report
+	// ImageOnly allows every program of the container's image, and has no Allow beside it.
+	ImageOnly bool
+	Allow     []ExecRule
+	Action    Action // Kill, Prevent or Report
 }
 
 // ExecRule allows a program to run.

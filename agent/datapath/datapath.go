@@ -27,7 +27,6 @@ import (
 	"github.com/sluice-io/sluice/bpf/process"
 	"github.com/sluice-io/sluice/bpf/sock"
 	"github.com/sluice-io/sluice/bpf/state"
-	"github.com/sluice-io/sluice/policy"
 )
 
 // ErrNoFit says that a kernel map has no room for the change. The maps mean what
@@ -68,7 +67,8 @@ type Datapath struct {
 	// they are. Unless it is capability.ErrBlind uses are not seen either.
 	noCapabilities error
 	noFiles        error // why no use of a file is seen; nil: some are
-	filesWatched   policy.Operations
+	noTouch        error // why a program that is touched counts as changed; nil: it does not
+	watched        Acts  // what is attached for, since this agent began
 	tasks          tasks
 	sync           chan chan struct{} // asks the watcher for a round at once
 }
@@ -118,6 +118,7 @@ func (d *Datapath) installOptional(c Config) error {
 		d.noLSM = lsm.Try(d.state)
 	}
 	if d.noFiles = d.noLSM; d.noLSM == nil {
+		d.noTouch = load(func() (*ebpf.Collection, error) { return lsm.LoadTouch(d.state) })
 		d.noFiles = load(func() (*ebpf.Collection, error) { return file.Load(d.state, allFilePrograms()...) })
 	}
 	if !c.NoScripts {
@@ -131,7 +132,7 @@ func (d *Datapath) installOptional(c Config) error {
 	}
 	var errs []error
 	if d.noLSM != nil {
-		errs = append(errs, lsm.Detach(d.state.Dir, slices.Concat(lsm.Execs, lsm.Uses)...))
+		errs = append(errs, lsm.Detach(d.state.Dir, slices.Concat(lsm.Execs, lsm.Uses, lsm.Touches)...))
 	}
 	if d.noFiles != nil {
 		errs = append(errs, file.Detach(d.state.Dir, allFilePrograms()...))

@@ -53,30 +53,35 @@ func (d *Datapath) WatchActs(want Acts) error {
 		return nil
 	}
 	var programs []string
-	if want.Execs {
+	if want.Execs && !d.watched.Execs {
 		programs = append(programs, lsm.Execs...)
 	}
-	if want.Uses {
+	if want.Uses && !d.watched.Uses {
 		programs = append(programs, lsm.Uses...)
 	}
-	if len(programs) > 0 {
+	if len(programs) > 0 { // those that are attached are not loaded again: it takes long
 		if err := lsm.Attach(d.state, programs...); err != nil {
 			return err
 		}
 	}
+	if want.Execs && !d.watched.Execs && d.noTouch == nil {
+		if err := lsm.AttachTouch(d.state); err != nil {
+			return err
+		}
+	}
+	d.watched.Execs, d.watched.Uses = d.watched.Execs || want.Execs, d.watched.Uses || want.Uses
 	return d.watchFiles(want.Files)
 }
 
-// watchFiles attaches what judges some uses of files, unless it did: it takes long to
-// load.
+// watchFiles attaches what judges some uses of files, unless it did.
 func (d *Datapath) watchFiles(want policy.Operations) error {
-	if d.noFiles != nil || want&^d.filesWatched == 0 {
+	if d.noFiles != nil || want&^d.watched.Files == 0 {
 		return nil
 	}
 	if err := file.Attach(d.state, file.Programs(uint32(want))...); err != nil {
 		return err
 	}
-	d.filesWatched |= want
+	d.watched.Files |= want
 	return nil
 }
 
@@ -84,12 +89,13 @@ func (d *Datapath) watchFiles(want policy.Operations) error {
 func (d *Datapath) UnwatchActs(want Acts) error {
 	var errs []error
 	if !want.Execs {
-		errs = append(errs, lsm.Detach(d.state.Dir, lsm.Execs...))
+		errs = append(errs, lsm.Detach(d.state.Dir, slices.Concat(lsm.Execs, lsm.Touches)...))
 	}
 	if !want.Uses {
 		errs = append(errs, lsm.Detach(d.state.Dir, lsm.Uses...), capability.Detach(d.state.Dir))
 	}
-	d.filesWatched &= want.Files
+	d.watched.Execs, d.watched.Uses = d.watched.Execs && want.Execs, d.watched.Uses && want.Uses
+	d.watched.Files &= want.Files
 	needed := file.Programs(uint32(want.Files))
 	errs = append(errs, file.Detach(d.state.Dir, slices.DeleteFunc(allFilePrograms(), func(name string) bool {
 		return slices.Contains(needed, name)

@@ -40,23 +40,32 @@ func (d *Datapath) Tallies() ([]Tally, error) {
 	return out, nil
 }
 
-// ForgetTallies drops those of pods that are gone.
-func (d *Datapath) ForgetTallies(gone func(pod uint32) bool) error {
-	var k state.RawTallyKey
-	var each []state.RawTally
-	var keys []state.RawTallyKey
-	it := d.state.Tallies.Iterate()
-	for it.Next(&k, &each) {
-		if gone(k.Pod) {
+// ForgetActs drops what the kernel noted of pods and containers that are gone.
+func (d *Datapath) ForgetActs(gone func(pod uint32) bool) error {
+	tallies := forget(d.state.Tallies, new([]state.RawTally), func(k state.RawTallyKey) bool { return gone(k.Pod) })
+	touched := forget(d.state.Touched, new(state.RawTouchedAt), func(k state.RawTouchedKey) bool {
+		var c state.RawContainer
+		return errors.Is(d.state.Containers.Lookup(k.Container, &c), ebpf.ErrKeyNotExist)
+	})
+	return errors.Join(tallies, touched)
+}
+
+// forget deletes the entries of a map whose keys say so; value has its type.
+func forget[K any](m *ebpf.Map, value any, gone func(K) bool) error {
+	var k K
+	var keys []K
+	it := m.Iterate()
+	for it.Next(&k, value) {
+		if gone(k) {
 			keys = append(keys, k)
 		}
 	}
 	if err := it.Err(); err != nil {
-		return fmt.Errorf("list tallies: %w", err)
+		return fmt.Errorf("list map %s: %w", name(m), err)
 	}
 	for _, k := range keys {
-		if err := d.state.Tallies.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
-			return fmt.Errorf("forget tallies: %w", err)
+		if err := m.Delete(k); err != nil && !errors.Is(err, ebpf.ErrKeyNotExist) {
+			return fmt.Errorf("clean map %s: %w", name(m), err)
 		}
 	}
 	return nil

@@ -71,7 +71,7 @@ func denyWorkload(p *policy.WorkloadPolicy) *policy.WorkloadPolicy {
 		d.Isolates, d.Exec, d.Capabilities, d.Files = [2]bool{}, nil, nil, nil
 	}
 	if d.Exec != nil {
-		d.Exec = &policy.Exec{Action: p.Exec.Action}
+		d.Exec = &policy.Exec{ImageOnly: p.Exec.ImageOnly, Action: p.Exec.Action}
 	}
 	if d.Capabilities != nil {
 		d.Capabilities = &policy.Capabilities{Action: p.Capabilities.Action}

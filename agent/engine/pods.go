@@ -230,7 +230,7 @@ func (e *Engine) forgetGone() error {
 	if len(gone) == 0 {
 		return nil
 	}
-	return e.dp.ForgetTallies(func(pod uint32) bool { return slices.Contains(gone, pod) })
+	return e.dp.ForgetActs(func(pod uint32) bool { return slices.Contains(gone, pod) })
 }
 
 // live says whether a container belongs to a pod that is attached.

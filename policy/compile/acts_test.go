@@ -41,12 +41,13 @@ type run struct {
 	file  uint32 // id of its file, or of its path
 	path  string
 	image bool
+	root  bool
 }
 
 // runOf is a program in a container whose files the agent has looked up: in is what
 // the Image was made from.
 func runOf(im *Image, in Input, p policy.Program) run {
-	out := run{im.Paths[p.Path], p.Path, p.Image}
+	out := run{im.Paths[p.Path], p.Path, p.Image, p.Root}
 	for i, f := range in.Programs {
 		if p.SHA256 != "" && f.SHA256 == p.SHA256 && slices.Equal(f.Paths, []string{p.Path}) {
 			out.file = im.Programs[i]
@@ -61,6 +62,9 @@ func (p run) programs(im *Image) []uint32 {
 		return []uint32{0}
 	}
 	ids := []uint32{0, p.file}
+	if p.root {
+		ids = append(ids, ProgramOfImage)
+	}
 	folder := p.path[:strings.LastIndex(p.path, "/")+1]
 	for at := range foldersAround(folder) {
 		if f, ok := im.Folders[at]; ok { // the longest match
@@ -166,7 +170,7 @@ func aliasActs(p *policy.WorkloadPolicy, paths []string, alias policy.Process) {
 		return list
 	}
 	if e := p.Exec; e != nil {
-		copied := policy.Exec{Action: e.Action}
+		copied := policy.Exec{ImageOnly: e.ImageOnly, Action: e.Action}
 		for _, x := range e.Allow {
 			x.Parents = also(x.Parents)
 			copied.Allow = append(copied.Allow, x)

@@ -83,7 +83,7 @@ func (o *oracle) askFile(tables *Image, lists [2]uint32, cluster *policy.Cluster
 	if o.gives == withoutLSM {
 		cluster = eval.WithoutLSM(cluster)
 	}
-	got := interpretFile(tables, lists, use.Operation, file, run{tables.Paths[use.Path], use.Path, use.Image})
+	got := interpretFile(tables, lists, use.Operation, file, run{tables.Paths[use.Path], use.Path, use.Image, use.Root})
 	if diff := cmp.Diff(eval.File(cluster, pod, use), got); diff != "" {
 		return fmt.Errorf("%s, %+v: -eval +image:\n%s", pod, use, diff)
 	}
@@ -153,7 +153,7 @@ func TestLinkedFiles(t *testing.T) {
 			t.Errorf("%s: %+v by rule %d", tt.name, head, im.Rules[head.Rule].Index)
 		}
 		for _, program := range []string{"/bin/a", "/bin/b", "/bin/c"} {
-			if got := permitted(im, head, 0, run{im.Paths[program], program, true}, run{}); got != slices.Contains(tt.allows, program) {
+			if got := permitted(im, head, 0, run{im.Paths[program], program, true, true}, run{}); got != slices.Contains(tt.allows, program) {
 				t.Errorf("%s: left to %s: %t", tt.name, program, got)
 			}
 		}

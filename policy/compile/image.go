@@ -42,6 +42,10 @@ const (
 	FirstID uint32 = 16
 )
 
+// ProgramOfImage stands for every program of a container's image; the value is the
+// kernel's.
+const ProgramOfImage uint32 = 2
+
 // Class 0 holds every address that no peer entry contains.
 const ClassNone uint32 = 0
 
@@ -66,7 +70,7 @@ const ClassNone uint32 = 0
 //
 // An act of a process of such a pod is judged so: what is 0 for an exec, 1 + n for the
 // use of capability n; P are the ids that the process's program has: of its file, else of
-// its path in Paths, and for patterns those of Folders; Q those of what ran before.
+// its path in Paths, for patterns those of Folders, and ProgramOfImage if it is; Q those of what ran before.
 //
 //	head := RuleSets[R].Exec[0], or Capabilities[0]
 //	head.Action is ActionIgnore, or Permits[head.List, what, p, q] is there for a p

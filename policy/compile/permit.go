@@ -43,6 +43,9 @@ func (b builder) program(s selector) uint32 {
 	if s == (selector{}) {
 		return 0
 	}
+	if s == ofImage {
+		return ProgramOfImage
+	}
 	return b.id(programSum([]string{s.key()}))
 }
 

@@ -70,7 +70,7 @@ func newPrograms(ids *IDs, all tables, in Input) *programs {
 	for _, list := range all.permits {
 		for _, x := range list {
 			for i, s := range []selector{x.program, x.parent} {
-				if s != (selector{}) {
+				if s != (selector{}) && s != ofImage {
 					p.named[s] = x.ids[i]
 				}
 			}
@@ -143,6 +143,9 @@ func (p *programs) file(ids *IDs, f Program) uint32 {
 
 // standFor is the ids of the programs that a selector names, 0 for the zero one.
 func (p *programs) standFor(s selector) []uint32 {
+	if s == ofImage {
+		return []uint32{ProgramOfImage}
+	}
 	return append([]uint32{p.named[s]}, p.also[s]...)
 }
 

@@ -76,9 +76,12 @@ type allowance struct {
 	program, parent selector // zero: any
 }
 
-// selector names programs: the one at a path, one there with a sum, or those that a
-// pattern matches.
+// selector names programs: the one at a path, one there with a sum, those that a
+// pattern matches, or those of the image.
 type selector struct{ path, sum string }
+
+// ofImage is no path: those begin with a slash.
+var ofImage = selector{path: "image"}
 
 // key is the selector as one string; paths have no NUL.
 func (s selector) key() string {
@@ -104,6 +107,9 @@ func (s selector) pattern() (folder string, deep bool) {
 func restrictions(p *policy.WorkloadPolicy) (out [sections]*restriction) {
 	if e := p.Exec; e != nil {
 		r := &restriction{rule: policy.RuleRef{Policy: p.Ref()}, action: e.Action}
+		if e.ImageOnly {
+			r.add(0, ofImage, nil)
+		}
 		for _, x := range e.Allow {
 			r.add(0, selector{x.Path, x.SHA256}, x.Parents)
 		}

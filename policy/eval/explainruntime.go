@@ -76,6 +76,11 @@ func explainExec(c *policy.Cluster, key policy.PodKey) Acts {
 			continue
 		}
 		out.Restricted = append(out.Restricted, restrictionOf(p, p.Exec.Action))
+		if p.Exec.ImageOnly {
+			out.Entries = append(out.Entries, AllowEntry{
+				Program: "any of the image", By: []string{}, Audit: p.Mode == policy.Audit, Policy: PolicyName(p.Ref()),
+			})
+		}
 		for _, r := range p.Exec.Allow {
 			out.Entries = append(out.Entries, AllowEntry{
 				Program: r.Path, SHA256: hex.EncodeToString([]byte(r.SHA256)), By: processWords(r.Parents),

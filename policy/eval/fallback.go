@@ -26,7 +26,8 @@ func WithoutLSM(c *policy.Cluster) *policy.Cluster {
 // killing is a policy that kills where it denied.
 func killing(p policy.WorkloadPolicy) *policy.WorkloadPolicy {
 	if p.Exec != nil && p.Exec.Action == policy.Prevent {
-		p.Exec = &policy.Exec{Allow: p.Exec.Allow, Action: policy.Kill}
+		exec := *p.Exec
+		exec.Action, p.Exec = policy.Kill, &exec
 	}
 	if p.Capabilities != nil && p.Capabilities.Action == policy.Prevent {
 		p.Capabilities = &policy.Capabilities{Allow: p.Capabilities.Allow, Action: policy.Kill}

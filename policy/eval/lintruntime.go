@@ -37,7 +37,8 @@ func asksDeny(w *policy.WorkloadPolicy) bool {
 
 func (l *linter) exec(p *linted, exec *policy.Exec) {
 	if stops(p, exec.Action) && !l.anyOther(p, func(w *policy.WorkloadPolicy) bool {
-		return w.Exec != nil && slices.ContainsFunc(w.Exec.Allow, func(r policy.ExecRule) bool { return len(r.Parents) == 0 })
+		return w.Exec != nil && (w.Exec.ImageOnly ||
+			slices.ContainsFunc(w.Exec.Allow, func(r policy.ExecRule) bool { return len(r.Parents) == 0 }))
 	}) {
 		l.add(p, "spec.exec", Warning, "no container of the pod can start: what the container runtime starts has no parent, and no entry without parents allows it; add its program")
 	}
@@ -97,6 +98,9 @@ func (l *linter) mayRun(p *linted, program policy.Process) bool {
 			continue
 		}
 		stopped = stopped || stops(q, q.workload.Exec.Action) && coversSubject(q, p)
+		if q.workload.Exec.ImageOnly {
+			return true
+		}
 		entries += len(q.workload.Exec.Allow)
 		for _, r := range q.workload.Exec.Allow {
 			if coversProcess(r.Process, program) || coversProcess(program, r.Process) {

@@ -161,7 +161,7 @@ func withoutEntries(p *policy.WorkloadPolicy, findings map[string]bool) *policy.
 	}
 	q := *p
 	if p.Exec != nil {
-		q.Exec = &policy.Exec{Action: p.Exec.Action}
+		q.Exec = &policy.Exec{ImageOnly: p.Exec.ImageOnly, Action: p.Exec.Action}
 		for i, r := range p.Exec.Allow {
 			if r.Parents = fewer(r.Parents, "exec.allow[%d].parents[%d]", i); !gone("exec.allow[%d]", i) {
 				q.Exec.Allow = append(q.Exec.Allow, r)

@@ -30,7 +30,7 @@ func Exec(c *policy.Cluster, pod policy.PodKey, act policy.ExecAct) Response {
 		}
 		return []restriction{{
 			action: p.Exec.Action,
-			allows: slices.ContainsFunc(p.Exec.Allow, func(r policy.ExecRule) bool { return allowsExec(r, act) }),
+			allows: p.Exec.ImageOnly && act.Image && act.Root || slices.ContainsFunc(p.Exec.Allow, func(r policy.ExecRule) bool { return allowsExec(r, act) }),
 		}}
 	})
 }

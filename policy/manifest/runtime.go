@@ -17,8 +17,10 @@ func (c *checker) exec(p *field.Path, in *v1alpha1.ExecSection) *policy.Exec {
 	if in == nil {
 		return nil
 	}
-	c.refuse(in.ImageOnly, p.Child("imageOnly"), "true")
-	out := &policy.Exec{Action: c.action(p, in.Action)}
+	out := &policy.Exec{ImageOnly: in.ImageOnly, Action: c.action(p, in.Action)}
+	if in.ImageOnly && len(in.Allow) > 0 {
+		c.add(p.Child("imageOnly"), "true", "allows every program of the image, so that allow would restrict nothing; remove one of the two")
+	}
 	seen := make(map[string]bool)
 	for i, rule := range in.Allow {
 		at := p.Child("allow").Index(i)

@@ -31,6 +31,7 @@ func TestParseRuntimeRules(t *testing.T) {
 		"null":       {"{exec: null, capabilities: null, files: null}", policy.WorkloadPolicy{}},
 		"empty":      {"{exec: {}, capabilities: {}, files: {}}", policy.WorkloadPolicy{Exec: &policy.Exec{Action: policy.Prevent}, Capabilities: &policy.Capabilities{Action: policy.Prevent}}},
 		"no imports": {"{exec: {imageOnly: false, action: Deny}}", policy.WorkloadPolicy{Exec: &policy.Exec{Action: policy.Prevent}}},
+		"image only": {"{exec: {imageOnly: true}}", policy.WorkloadPolicy{Exec: &policy.Exec{ImageOnly: true, Action: policy.Prevent}}},
 		"exec": {"{exec: {action: Kill, allow: [{path: /bin/sh, parents: [{path: /usr/bin/payments}, {path: /opt/*}]}, {path: /bin/sh}, {path: /bin/sh, sha256: " + sum + "}]}}",
 			policy.WorkloadPolicy{Exec: &policy.Exec{Action: policy.Kill, Allow: []policy.ExecRule{
 				{Process: policy.Process{Path: "/bin/sh"}, Parents: programs("/usr/bin/payments", "/opt/*")},
@@ -79,7 +80,7 @@ func TestParseRefusesRuntimeRules(t *testing.T) {
 		spec string
 		want []string
 	}{
-		"image only":             {"{exec: {imageOnly: true}}", []string{"spec.exec.imageOnly=true" + removeIt}},
+		"image only":             {"{exec: {imageOnly: true, allow: [{path: /b}]}}", []string{"spec.exec.imageOnly=true: remove one of the two"}},
 		"exec action":            {"{exec: {action: Ignore}}", []string{"spec.exec.action=Ignore: write Deny, Kill or Audit"}},
 		"interpreter":            {exec("{path: /a.py, interpreter: /usr/bin/python3}"), []string{entry + ".interpreter" + removeIt}},
 		"parent's interpreter":   {exec("{path: /b, parents: [{path: /a.py, interpreter: /b}]}"), []string{entry + ".parents[0].interpreter" + removeIt}},

@@ -27,8 +27,8 @@ var (
 func addRuntime(r *rand.Rand, p *policy.WorkloadPolicy) {
 	p.Fallback = pick(r, policy.Observe, policy.FallbackKill, policy.Close)
 	if r.IntN(2) == 0 {
-		p.Exec = &policy.Exec{Action: pick(r, actions...)}
-		for range r.IntN(4) {
+		p.Exec = &policy.Exec{Action: pick(r, actions...), ImageOnly: r.IntN(6) == 0}
+		for !p.Exec.ImageOnly && r.IntN(3) > 0 {
 			p.Exec.Allow = append(p.Exec.Allow, randomExecRule(r))
 		}
 	}
@@ -128,9 +128,11 @@ func File(r *rand.Rand) policy.FileAct {
 }
 
 func randomProgram(r *rand.Rand) policy.Program {
-	return policy.Program{
+	p := policy.Program{
 		Path:   pick(r, slices.Concat([]string{""}, paths, paths, programs)...),
 		SHA256: pick(r, append([]string{""}, sums...)...),
 		Image:  r.IntN(8) > 0,
 	}
+	p.Root = p.Image && r.IntN(4) > 0
+	return p
 }

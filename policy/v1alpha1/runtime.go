@@ -25,7 +25,9 @@ type Action string
 
 // ExecSection lists the programs that may run.
 type ExecSection struct {
-	// ImageOnly allows only programs that the container began with.
+	// ImageOnly allows every program of the container's image and no other: nothing
+	// that was made or changed since the container began, and nothing on a volume. There
+	// is no allow beside it.
 	// +optional
 	ImageOnly bool `json:"imageOnly,omitempty"`
 	// +optional

@@ -52,6 +52,7 @@ func TestCRI(t *testing.T) {
 				{"process", s.testProcess},
 				{"impostors", s.testImpostors},
 				{"tampered", s.testTampered},
+				{"drift", s.testDrift},
 				{"starts", s.testStarts},
 				{"privileges", s.testPrivileges},
 				{"restart", s.testRestart},

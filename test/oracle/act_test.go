@@ -24,10 +24,11 @@ const (
 	resolved    = 2
 )
 
-// PROC_IMAGE and PROC_CUT of bpf/include/types.h.
+// PROC_IMAGE, PROC_CUT and PROC_ROOT of bpf/include/types.h.
 const (
 	procImage = 2
 	procCut   = 4
+	procRoot  = 16
 )
 
 // act is an exec, the use of a capability or the use of a file: one of them is not nil.
@@ -76,7 +77,7 @@ type found struct {
 type files map[found]int
 
 func (f files) add(p found) {
-	p.Image = false
+	p.Image, p.Root = false, false
 	if _, ok := f[p]; !ok && p.Path != "" {
 		f[p] = len(f)
 	}
@@ -100,6 +101,9 @@ func (f files) record(r *rand.Rand, p found) (out state.RawProc) {
 	if p.Image {
 		out.Flags = procImage
 	}
+	if p.Root {
+		out.Flags |= procRoot
+	}
 	if len(p.Path) >= state.PathLen {
 		out.Flags |= procCut
 	}
@@ -107,7 +111,7 @@ func (f files) record(r *rand.Rand, p found) (out state.RawProc) {
 	out.Folder = uint32(8 * (strings.LastIndexByte(p.Path, '/') + 1))
 	out.Program.Container = unresolved
 	if p.Path != "" && (p.SHA256 != "" || r.IntN(2) == 0) {
-		p.Image = false
+		p.Image, p.Root = false, false
 		out.Program.Container, out.Program.Ino = resolved, uint64(1+f[p])
 	}
 	return out
