@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"time"
 
@@ -53,7 +54,8 @@ func (c Config) Set(spec *ebpf.CollectionSpec) error {
 	} {
 		ttls[i] = uint64(t)
 	}
-	if err := errors.Join(spec.Variables["quota"].Set(quota), spec.Variables["ttls"].Set(ttls)); err != nil {
+	if err := errors.Join(spec.Variables["quota"].Set(quota), spec.Variables["ttls"].Set(ttls),
+		spec.Variables["least_ttl"].Set(slices.Min(ttls[:]))); err != nil {
 		return fmt.Errorf("configure flow table: %w", err)
 	}
 	return nil

@@ -80,6 +80,7 @@ const (
 	doorProgDoorIn     = "door_in"
 	doorProgDoorOut    = "door_out"
 	doorProgDoorStart  = "door_start"
+	doorVarLeastTtl    = "least_ttl"
 	doorVarQuota       = "quota"
 	doorVarTtls        = "ttls"
 )
@@ -202,8 +203,9 @@ type doorMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type doorVariableSpecs struct {
-	Quota *ebpf.VariableSpec `ebpf:"quota"`
-	Ttls  *ebpf.VariableSpec `ebpf:"ttls"`
+	LeastTtl *ebpf.VariableSpec `ebpf:"least_ttl"`
+	Quota    *ebpf.VariableSpec `ebpf:"quota"`
+	Ttls     *ebpf.VariableSpec `ebpf:"ttls"`
 }
 
 // doorObjects contains all objects after they have been loaded into the kernel.
@@ -357,8 +359,9 @@ func (m *doorMaps) Close() error {
 //
 // It can be passed to loadDoorObjects or ebpf.CollectionSpec.LoadAndAssign.
 type doorVariables struct {
-	Quota *ebpf.Variable `ebpf:"quota"`
-	Ttls  *ebpf.Variable `ebpf:"ttls"`
+	LeastTtl *ebpf.Variable `ebpf:"least_ttl"`
+	Quota    *ebpf.Variable `ebpf:"quota"`
+	Ttls     *ebpf.Variable `ebpf:"ttls"`
 }
 
 // doorPrograms contains all programs after they have been loaded into the kernel.

@@ -41,6 +41,8 @@ const volatile __u64 ttls[TTLS] = {
 	60 * SECOND, 21600 * SECOND, 10 * SECOND, 30 * SECOND, 120 * SECOND, 60 * SECOND, 30 * SECOND,
 };
 
+const volatile __u64 least_ttl = 10 * SECOND; /* of ttls */
+
 /* A flow in the making, too large for the stack. The hooks run with bottom halves off. */
 ARRAY(drafts, BPF_MAP_TYPE_PERCPU_ARRAY, struct flow, 1);
 
@@ -128,37 +130,58 @@ static __always_inline void emit_flow(const struct flow_key *k, const struct flo
 	submit(&flow_ring, e);
 }
 
+#define DUE(NS) ((__u32)((NS) >> 24))
+
+/* Enters a flow in the queue. Whatever it may become, it stays for the least ttl. Not
+   inline, for its stack. */
+static __noinline long enqueue(const struct flow_key *k, __u64 now)
+{
+	struct aged a = { .key = *k, .due = DUE(now + least_ttl) };
+
+	return bpf_map_push_elem(&aging, &a, 0);
+}
+
 struct harvest {
 	__u64 now;
-	__u16 round;
-	__u8 _pad[6];
+	__u32 round;
+	__u8 _pad[4];
 };
 
-/* Looks at the flow that waited longest; 1 when all have been looked at. */
+/*
+ * Has the flow that waited longest; 1 when each had its turn. To look into the table is
+ * what costs, so one that cannot be over is put back unseen while its door is there.
+ */
 static long reap_one(__u32 i, struct harvest *h)
 {
-	__u32 slot, pod, q;
-	__u16 seen;
-	struct flow_key k;
+	__u32 slot, pod, q, ifindex;
+	struct aged a;
 	struct flow *f;
 	struct pod *p;
+	__u64 end;
+	bool again;
 
-	if (bpf_map_pop_elem(&aging, &k))
+	if (bpf_map_pop_elem(&aging, &a))
 		return 1;
-	f = bpf_map_lookup_elem(&flows, &k);
+	again = a.round == h->round;
+	a.round = h->round;
+	ifindex = a.key.ifindex;
+	if ((__s32)(DUE(h->now) - a.due) < 0 && bpf_map_lookup_elem(&doors, &ifindex) &&
+	    !bpf_map_push_elem(&aging, &a, 0))
+		return again;
+	f = bpf_map_lookup_elem(&flows, &a.key);
 	if (!f)
 		return 0;
 	slot = f->slot;
 	pod = f->judged.pod;
 	q = quota_of(f->state);
-	seen = f->round;
-	f->round = h->round;
+	end = f->seen + f->ttl;
+	a.due = DUE(end < h->now + least_ttl ? end : h->now + least_ttl);
 	p = bpf_map_lookup_elem(&pods, &slot);
-	if (p && p->id == pod && !expired(f, h->now) && !bpf_map_push_elem(&aging, &k, 0))
-		return seen == h->round;
+	if (p && p->id == pod && !expired(f, h->now) && !bpf_map_push_elem(&aging, &a, 0))
+		return again;
 	if (f->verdict != VERDICT_DENIED)
-		emit_flow(&k, f, PHASE_CLOSED);
-	if (!bpf_map_delete_elem(&flows, &k))
+		emit_flow(&a.key, f, PHASE_CLOSED);
+	if (!bpf_map_delete_elem(&flows, &a.key))
 		give(slot, pod, q);
 	return 0;
 }
@@ -222,7 +245,7 @@ static __always_inline bool add_flow(const struct flow_key *k, struct flow *f, _
 			*since = f->seen;
 		goto full;
 	}
-	if (!bpf_map_push_elem(&aging, k, 0))
+	if (!enqueue(k, f->seen))
 		return true;
 	count(&full, FULL_AGING);
 	if (!bpf_map_delete_elem(&flows, k))

@@ -72,9 +72,8 @@ struct flow {
 	__u8 verdict;
 	__u8 reason;
 	__u8 flags;
-	__u16 round; /* of the reaper that last looked at it */
 	__u8 layer; /* that isolates, for REASON_DEFAULT_DENY */
-	__u8 _pad;
+	__u8 _pad[3];
 	__u64 seen; /* CLOCK_MONOTONIC_COARSE, ns */
 	__u64 ttl; /* ns */
 	__u64 cookie; /* socket, where a process rule decided; else 0 */
@@ -86,6 +85,13 @@ struct flow {
 	struct behind behind;
 	__u32 rule;
 	__u32 _pad2;
+};
+
+/* A flow in the queue of the reaper. */
+struct aged {
+	struct flow_key key;
+	__u32 due; /* before that it cannot be over; CLOCK_MONOTONIC_COARSE, 2^24 ns */
+	__u32 round; /* of the reaper that last had it in hand */
 };
 
 /* The one timer that ends flows. */

@@ -123,9 +123,9 @@ ARRAY(deferrals, BPF_MAP_TYPE_ARRAY, __u32, MAX_PODS); /* pod id: its flows are 
 HASH(flows, struct flow_key, struct flow, MAX_FLOWS, 0);
 struct {
 	__uint(type, BPF_MAP_TYPE_QUEUE);
-	__type(value, struct flow_key);
+	__type(value, struct aged);
 	__uint(max_entries, 2 * MAX_FLOWS);
-} aging SEC(".maps"); /* every flow's key, the one longest not looked at first */
+} aging SEC(".maps"); /* every flow, the one longest not had in hand first */
 ARRAY(fragments, BPF_MAP_TYPE_ARRAY, struct fragment, MAX_PODS *FRAGMENTS_EACH);
 ARRAY(reapers, BPF_MAP_TYPE_ARRAY, struct reaper, 1);
 ARRAY(counts, BPF_MAP_TYPE_ARRAY, struct count, MAX_PODS);

@@ -78,6 +78,7 @@ const (
 	natMapVisits      = "visits"
 	natProgNatFour    = "nat_four"
 	natProgNatSix     = "nat_six"
+	natVarLeastTtl    = "least_ttl"
 	natVarQuota       = "quota"
 	natVarTtls        = "ttls"
 )
@@ -198,8 +199,9 @@ type natMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type natVariableSpecs struct {
-	Quota *ebpf.VariableSpec `ebpf:"quota"`
-	Ttls  *ebpf.VariableSpec `ebpf:"ttls"`
+	LeastTtl *ebpf.VariableSpec `ebpf:"least_ttl"`
+	Quota    *ebpf.VariableSpec `ebpf:"quota"`
+	Ttls     *ebpf.VariableSpec `ebpf:"ttls"`
 }
 
 // natObjects contains all objects after they have been loaded into the kernel.
@@ -353,8 +355,9 @@ func (m *natMaps) Close() error {
 //
 // It can be passed to loadNatObjects or ebpf.CollectionSpec.LoadAndAssign.
 type natVariables struct {
-	Quota *ebpf.Variable `ebpf:"quota"`
-	Ttls  *ebpf.Variable `ebpf:"ttls"`
+	LeastTtl *ebpf.Variable `ebpf:"least_ttl"`
+	Quota    *ebpf.Variable `ebpf:"quota"`
+	Ttls     *ebpf.Variable `ebpf:"ttls"`
 }
 
 // natPrograms contains all programs after they have been loaded into the kernel.

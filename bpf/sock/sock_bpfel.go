@@ -84,6 +84,7 @@ const (
 	sockProgSockCreate   = "sock_create"
 	sockProgSockSendmsg4 = "sock_sendmsg4"
 	sockProgSockSendmsg6 = "sock_sendmsg6"
+	sockVarLeastTtl      = "least_ttl"
 	sockVarQuota         = "quota"
 	sockVarTtls          = "ttls"
 )
@@ -210,8 +211,9 @@ type sockMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type sockVariableSpecs struct {
-	Quota *ebpf.VariableSpec `ebpf:"quota"`
-	Ttls  *ebpf.VariableSpec `ebpf:"ttls"`
+	LeastTtl *ebpf.VariableSpec `ebpf:"least_ttl"`
+	Quota    *ebpf.VariableSpec `ebpf:"quota"`
+	Ttls     *ebpf.VariableSpec `ebpf:"ttls"`
 }
 
 // sockObjects contains all objects after they have been loaded into the kernel.
@@ -363,8 +365,9 @@ func (m *sockMaps) Close() error {
 //
 // It can be passed to loadSockObjects or ebpf.CollectionSpec.LoadAndAssign.
 type sockVariables struct {
-	Quota *ebpf.Variable `ebpf:"quota"`
-	Ttls  *ebpf.Variable `ebpf:"ttls"`
+	LeastTtl *ebpf.Variable `ebpf:"least_ttl"`
+	Quota    *ebpf.Variable `ebpf:"quota"`
+	Ttls     *ebpf.Variable `ebpf:"ttls"`
 }
 
 // sockPrograms contains all programs after they have been loaded into the kernel.

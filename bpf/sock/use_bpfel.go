@@ -77,6 +77,7 @@ const (
 	useMapTouched     = "touched"
 	useProgUseRecv    = "use_recv"
 	useProgUseSend    = "use_send"
+	useVarLeastTtl    = "least_ttl"
 	useVarQuota       = "quota"
 	useVarTtls        = "ttls"
 )
@@ -196,8 +197,9 @@ type useMapSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type useVariableSpecs struct {
-	Quota *ebpf.VariableSpec `ebpf:"quota"`
-	Ttls  *ebpf.VariableSpec `ebpf:"ttls"`
+	LeastTtl *ebpf.VariableSpec `ebpf:"least_ttl"`
+	Quota    *ebpf.VariableSpec `ebpf:"quota"`
+	Ttls     *ebpf.VariableSpec `ebpf:"ttls"`
 }
 
 // useObjects contains all objects after they have been loaded into the kernel.
@@ -349,8 +351,9 @@ func (m *useMaps) Close() error {
 //
 // It can be passed to loadUseObjects or ebpf.CollectionSpec.LoadAndAssign.
 type useVariables struct {
-	Quota *ebpf.Variable `ebpf:"quota"`
-	Ttls  *ebpf.Variable `ebpf:"ttls"`
+	LeastTtl *ebpf.Variable `ebpf:"least_ttl"`
+	Quota    *ebpf.Variable `ebpf:"quota"`
+	Ttls     *ebpf.Variable `ebpf:"ttls"`
 }
 
 // usePrograms contains all programs after they have been loaded into the kernel.

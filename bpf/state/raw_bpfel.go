@@ -157,9 +157,8 @@ type RawFlow struct {
 	Verdict   uint8
 	Reason    uint8
 	Flags     uint8
-	Round     uint16
 	Layer     uint8
-	Pad       uint8
+	Pad       [3]uint8
 	Seen      uint64
 	Ttl       uint64
 	Cookie    uint64
