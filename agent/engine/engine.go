@@ -241,7 +241,7 @@ func (e *Engine) realise() (err error) {
 		return err
 	}
 	cluster, local := e.merged()
-	programs, places, err := e.files.resolve(e.dp, namedBy(cluster), e.live)
+	programs, places, err := e.files.resolve(e.dp, namedBy(cluster), e.podOf)
 	if err != nil {
 		return err
 	}

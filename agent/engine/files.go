@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/sluice-io/sluice/agent/datapath"
+	"github.com/sluice-io/sluice/policy"
 	"github.com/sluice-io/sluice/policy/compile"
 )
 
@@ -46,6 +47,7 @@ type contents struct {
 	// Uses and Places are what paths and folders lead to that rules on files name, when
 	// they were looked up last.
 	Uses, Places map[string]datapath.Resolution
+	wanted       *wanted // of them, by the rules now
 }
 
 // member is a file and its index in programs, or a folder and its in places.
@@ -89,10 +91,10 @@ func (f *files) retry() {
 	}
 }
 
-// resolve looks every path up in every container that live lets through, and
-// gives the files and folders that they lead to. A container without a process cannot be looked
+// resolve looks every path up in every container that is of a pod here, and gives
+// the files and folders that they lead to. A container without a process cannot be looked
 // into: until one starts, the kernel goes by the path.
-func (f *files) resolve(dp *datapath.Datapath, want *named, live func(datapath.Container) bool) ([]compile.Program, [][]string, error) {
+func (f *files) resolve(dp *datapath.Datapath, want *named, of func(datapath.Container) (policy.PodKey, bool)) ([]compile.Program, [][]string, error) {
 	f.sums.forget()
 	list, err := dp.Containers()
 	if err != nil {
@@ -101,21 +103,22 @@ func (f *files) resolve(dp *datapath.Datapath, want *named, live func(datapath.C
 	now := make(map[uint64]*contents, len(list))
 	waiting := make(map[uint64]bool)
 	for _, c := range list {
-		if !live(c) {
+		pod, ok := of(c)
+		if !ok {
 			continue
 		}
-		now[c.ID] = f.lookup(dp, c, want)
+		now[c.ID] = f.lookup(dp, c, want, want.on(pod))
 		waiting[c.ID] = !now[c.ID].has(want)
 	}
 	f.containers, f.anew = now, false
 	f.group(want)
-	f.groupPlaces(want.places)
+	f.groupPlaces()
 	f.describe(want, waiting)
 	return f.programs, f.places, f.save()
 }
 
 // lookup resolves the paths in one container; what cannot be reached is left out.
-func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, want *named) *contents {
+func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, want *named, on *wanted) *contents {
 	known := f.containers[c.ID]
 	if known == nil || known.Begun != c.Begun() {
 		known = &contents{Begun: c.Begun(), Own: c.OwnFiles(), Paths: make(map[string]datapath.Resolution)}
@@ -127,7 +130,8 @@ func (f *files) lookup(dp *datapath.Datapath, c datapath.Container, want *named)
 		_, ok := known.Paths[p]
 		return ok && (!want.sums[p] || known.Sums[p] != nil)
 	})
-	uses, places := lacking(known.Uses, want.uses, f.anew), lacking(known.Places, want.places, f.anew)
+	known.wanted = on
+	uses, places := lacking(known.Uses, on.uses, f.anew), lacking(known.Places, on.places, f.anew)
 	if len(missing) == 0 && len(uses) == 0 && len(places) == 0 {
 		return known
 	}
@@ -216,7 +220,7 @@ func (c *contents) programs(want *named) map[datapath.File]*compile.Program {
 			}
 		}
 	}
-	for _, p := range want.uses {
+	for _, p := range c.wanted.uses {
 		if r := c.Uses[p]; r.File != (datapath.File{}) {
 			of(r).Files = append(of(r).Files, p, r.Path)
 		}
@@ -260,7 +264,7 @@ func (f *files) describe(want *named, waiting map[uint64]bool) {
 	for _, p := range want.paths {
 		notes[p] = f.note(p, want.sums[p])
 	}
-	uses := f.useNotes(want)
+	uses := f.useNotes()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.notes, f.uses, f.waiting = notes, uses, waiting

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/sluice-io/sluice/policy"
+	"github.com/sluice-io/sluice/policy/eval"
 )
 
 // named is what rules name that is looked up in containers, each once. What a pattern for
@@ -15,15 +16,24 @@ import (
 type named struct {
 	paths  []string        // of programs
 	sums   map[string]bool // paths of whose file a sum is asked too
-	uses   []string        // paths that rules on files name
-	places []string        // folders that their patterns name, with the final slash
 	seen   map[string]bool
+	files  *policy.Cluster // with the policies alone that have rules on files
+	wanted map[policy.PodKey]*wanted
+}
+
+// wanted is what the rules on files name that are on one pod.
+type wanted struct {
+	uses   []string // paths
+	places []string // folders of patterns, with the final slash
 }
 
 // namedBy lists the paths of a cluster's rules.
 func namedBy(c *policy.Cluster) *named {
-	n := &named{sums: make(map[string]bool), seen: make(map[string]bool)}
-	uses := make(map[string]bool)
+	files := *c
+	files.WorkloadPolicies = nil
+	n := &named{
+		sums: make(map[string]bool), seen: make(map[string]bool), files: &files, wanted: make(map[policy.PodKey]*wanted),
+	}
 	for _, p := range c.WorkloadPolicies {
 		for _, rules := range p.Rules {
 			for _, r := range rules {
@@ -44,27 +54,35 @@ func namedBy(c *policy.Cluster) *named {
 		}
 		for _, r := range p.Files {
 			n.add(r.Allow...)
-			for _, path := range r.Paths {
-				uses[path] = true
-			}
+		}
+		if len(p.Files) > 0 {
+			files.WorkloadPolicies = append(files.WorkloadPolicies, p)
 		}
 	}
-	n.use(uses)
 	return n
 }
 
-// use notes what rules on files name. Two patterns may be for one folder.
-func (n *named) use(paths map[string]bool) {
-	folders := make(map[string]bool)
-	for path := range paths {
-		if isPattern(path) {
-			folders[strings.TrimRight(path, "*")] = true
-		} else {
-			n.uses = append(n.uses, path)
+// on is what rules on files name that are on a pod: of those of others there may be many.
+func (n *named) on(pod policy.PodKey) *wanted {
+	w, ok := n.wanted[pod]
+	if ok {
+		return w
+	}
+	uses, folders := make(map[string]bool), make(map[string]bool) // two patterns may be for one folder
+	for _, p := range eval.WorkloadPoliciesOf(n.files, pod) {
+		for _, r := range p.Files {
+			for _, path := range r.Paths {
+				if isPattern(path) {
+					folders[strings.TrimRight(path, "*")] = true
+				} else {
+					uses[path] = true
+				}
+			}
 		}
 	}
-	n.places = slices.Sorted(maps.Keys(folders))
-	slices.Sort(n.uses)
+	w = &wanted{slices.Sorted(maps.Keys(uses)), slices.Sorted(maps.Keys(folders))}
+	n.wanted[pod] = w
+	return w
 }
 
 func (n *named) add(list ...policy.Process) {

@@ -21,7 +21,7 @@ func lacking(known map[string]datapath.Resolution, paths []string, anew bool) []
 // has says whether all that rules name has been looked up.
 func (c *contents) has(want *named) bool {
 	for known, paths := range map[*map[string]datapath.Resolution][]string{
-		&c.Paths: want.paths, &c.Uses: want.uses, &c.Places: want.places,
+		&c.Paths: want.paths, &c.Uses: c.wanted.uses, &c.Places: c.wanted.places,
 	} {
 		for _, p := range paths {
 			if _, ok := (*known)[p]; !ok {
@@ -33,12 +33,12 @@ func (c *contents) has(want *named) bool {
 }
 
 // groupPlaces finds the paths that are one folder in some container.
-func (f *files) groupPlaces(folders []string) {
+func (f *files) groupPlaces() {
 	index := make(map[string]int)
 	f.places, f.inside = nil, nil
 	for _, known := range f.containers {
 		byFolder := make(map[datapath.File][]string)
-		for _, p := range folders {
+		for _, p := range known.wanted.places {
 			if r := known.Places[p]; r.File != (datapath.File{}) {
 				byFolder[r.File] = append(byFolder[r.File], p, withSlash(r.Path))
 			}
@@ -61,7 +61,8 @@ func (f *files) groupPlaces(folders []string) {
 // elsewhere says whether a folder that patterns name is not where they say, nor where it
 // usually is.
 func (c *contents) elsewhere() bool {
-	for p, r := range c.Places {
+	for _, p := range c.wanted.places {
+		r := c.Places[p]
 		if at := withSlash(r.Path); r.File != (datapath.File{}) && at != p && at != policy.Resolved(p) {
 			return true
 		}
@@ -80,27 +81,28 @@ func (f *files) useStatus(path string) string {
 }
 
 // useNotes are what useStatus tells.
-func (f *files) useNotes(want *named) map[string]string {
-	notes := make(map[string]string)
-	for _, p := range want.uses {
-		notes[p] = f.led(p, func(c *contents) string { return c.Uses[p].Path })
-	}
-	for _, p := range want.places {
-		notes[p] = f.led(p, func(c *contents) string { return withSlash(c.Places[p].Path) })
-	}
-	return notes
-}
-
-// led tells in words to where else a path leads in some containers.
-func (f *files) led(path string, to func(*contents) string) string {
-	var notes []string
+func (f *files) useNotes() map[string]string {
+	led := make(map[string][]string)
 	for _, c := range f.containers {
-		if at := to(c); at != "" && at != "/" && at != path && !slices.Contains(notes, path+" is "+at) {
-			notes = append(notes, path+" is "+at)
+		for _, p := range c.wanted.uses {
+			led[p] = append(led[p], c.Uses[p].Path)
+		}
+		for _, p := range c.wanted.places {
+			led[p] = append(led[p], withSlash(c.Places[p].Path))
 		}
 	}
-	slices.Sort(notes)
-	return strings.Join(notes, "; ")
+	notes := make(map[string]string, len(led))
+	for p, to := range led {
+		var list []string
+		slices.Sort(to)
+		for _, at := range slices.Compact(to) {
+			if at != p && at != "" && at != "/" {
+				list = append(list, p+" is "+at)
+			}
+		}
+		notes[p] = strings.Join(list, "; ")
+	}
+	return notes
 }
 
 func withSlash(folder string) string { return strings.TrimSuffix(folder, "/") + "/" }

@@ -23,17 +23,20 @@ func found(ino uint64, path string) datapath.Resolution {
 // program only if it is what the container began with; so is a folder.
 func TestGroupUses(t *testing.T) {
 	want := namedBy(&policy.Cluster{WorkloadPolicies: []*policy.WorkloadPolicy{{
-		Exec: &policy.Exec{Allow: []policy.ExecRule{{Process: policy.Process{Path: "/bin/sh"}}, {Process: policy.Process{Path: "/bin/pay"}}}},
+		Namespace: "default",
+		Exec:      &policy.Exec{Allow: []policy.ExecRule{{Process: policy.Process{Path: "/bin/sh"}}, {Process: policy.Process{Path: "/bin/pay"}}}},
 		Files: []policy.FileRule{{
 			Paths: []string{"/bin/sh", "/bin/pay", "/etc/key", "/none", "/var/run/a/*", "/var/run/a/**", "/links/b/*"},
 			Allow: []policy.Process{{Path: "/bin/cat"}},
 		}},
 	}}})
-	if diff := gocmp.Diff([]string{"/links/b/", "/var/run/a/"}, want.places); diff != "" || !slices.Contains(want.paths, "/bin/cat") {
+	on := want.on(policy.PodKey{Namespace: "default", Name: "a"})
+	if diff := gocmp.Diff([]string{"/links/b/", "/var/run/a/"}, on.places); diff != "" || !slices.Contains(want.paths, "/bin/cat") {
 		t.Errorf("paths %v; folders: -want +got:\n%s", want.paths, diff)
 	}
 	c := &contents{
-		Paths: map[string]datapath.Resolution{"/bin/sh": found(1, "/bin/sh"), "/bin/pay": {Why: "changed"}, "/bin/cat": found(4, "/bin/cat")},
+		wanted: on,
+		Paths:  map[string]datapath.Resolution{"/bin/sh": found(1, "/bin/sh"), "/bin/pay": {Why: "changed"}, "/bin/cat": found(4, "/bin/cat")},
 		Uses: map[string]datapath.Resolution{
 			"/bin/sh": found(1, "/bin/sh"), "/bin/pay": found(2, "/bin/pay"), "/etc/key": found(3, "/data/key"), "/none": {Why: "none"},
 		},
@@ -44,7 +47,7 @@ func TestGroupUses(t *testing.T) {
 		t.Error("not all is looked up")
 	}
 	f.group(want)
-	f.groupPlaces(want.places)
+	f.groupPlaces()
 	byName := func(a, b compile.Program) int {
 		return cmp.Compare(strings.Join(a.Files, ""), strings.Join(b.Files, ""))
 	}

@@ -233,14 +233,14 @@ func (e *Engine) forgetGone() error {
 	return e.dp.ForgetActs(func(pod uint32) bool { return slices.Contains(gone, pod) })
 }
 
-// live says whether a container belongs to a pod that is attached.
-func (e *Engine) live(c datapath.Container) bool {
+// podOf is the pod that a container belongs to, if that is attached.
+func (e *Engine) podOf(c datapath.Container) (policy.PodKey, bool) {
 	for _, p := range e.pods {
 		if p.Slot == c.Slot && p.PodID == c.Pod {
-			return true
+			return p.key(), true
 		}
 	}
-	return false
+	return policy.PodKey{}, false
 }
 
 // assignments says which rules each slot is to have.

@@ -57,8 +57,8 @@ func restrictionOf(p *policy.WorkloadPolicy, action policy.Action) Restriction {
 	return out
 }
 
-// workloadPoliciesOf are those that select a pod, in order.
-func workloadPoliciesOf(c *policy.Cluster, key policy.PodKey) []*policy.WorkloadPolicy {
+// WorkloadPoliciesOf are the policies that select a pod, in order.
+func WorkloadPoliciesOf(c *policy.Cluster, key policy.PodKey) []*policy.WorkloadPolicy {
 	var out []*policy.WorkloadPolicy
 	for _, p := range c.WorkloadPolicies {
 		if workloadSubject(c, podOf(c, key), p) {
@@ -71,7 +71,7 @@ func workloadPoliciesOf(c *policy.Cluster, key policy.PodKey) []*policy.Workload
 
 func explainExec(c *policy.Cluster, key policy.PodKey) Acts {
 	out := Acts{Restricted: []Restriction{}, Entries: []AllowEntry{}}
-	for _, p := range workloadPoliciesOf(c, key) {
+	for _, p := range WorkloadPoliciesOf(c, key) {
 		if p.Exec == nil {
 			continue
 		}
@@ -94,7 +94,7 @@ func explainExec(c *policy.Cluster, key policy.PodKey) Acts {
 
 func explainCapabilities(c *policy.Cluster, key policy.PodKey) Acts {
 	out := Acts{Restricted: []Restriction{}, Entries: []AllowEntry{}}
-	for _, p := range workloadPoliciesOf(c, key) {
+	for _, p := range WorkloadPoliciesOf(c, key) {
 		if p.Capabilities == nil {
 			continue
 		}
@@ -112,7 +112,7 @@ func explainCapabilities(c *policy.Cluster, key policy.PodKey) Acts {
 
 func explainFiles(c *policy.Cluster, key policy.PodKey) []GuardedFiles {
 	out := []GuardedFiles{}
-	for _, p := range workloadPoliciesOf(c, key) {
+	for _, p := range WorkloadPoliciesOf(c, key) {
 		for i, r := range p.Files {
 			out = append(out, GuardedFiles{
 				Paths: r.Paths, Operations: r.Operations.Names(), Allow: processWords(r.Allow),

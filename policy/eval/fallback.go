@@ -45,7 +45,7 @@ func killing(p policy.WorkloadPolicy) *policy.WorkloadPolicy {
 // in force that ask for Deny and fall back to Close.
 func ClosedBy(c *policy.Cluster, pod policy.PodKey) []policy.Ref {
 	var out []policy.Ref
-	for _, p := range workloadPoliciesOf(c, pod) {
+	for _, p := range WorkloadPoliciesOf(c, pod) {
 		if p.Mode == policy.Enforce && p.Fallback == policy.Close && asksDeny(p) {
 			out = append(out, p.Ref())
 		}
