@@ -65,8 +65,8 @@ func TestKernels(t *testing.T) {
 	require(t)
 	files := build(t)
 	for _, s := range series {
+		kernel, err := FindKernel(t.Context(), cache, s)
 		t.Run(s, func(t *testing.T) {
-			kernel, err := FindKernel(t.Context(), cache, s)
 			switch {
 			case err == nil:
 			case !errors.Is(err, ErrUnavailable):
@@ -76,6 +76,7 @@ func TestKernels(t *testing.T) {
 			default: // the mirror may have none, or be away
 				t.Skip(err)
 			}
+			t.Parallel() // a guest keeps one processor busy
 			t.Log("kernel ", kernel.Release)
 			testKernel(t, s, Config{
 				Kernel: kernel, Files: files, Programs: []string{"sh", "sleep", "iptables", "ip6tables", "nft"},
