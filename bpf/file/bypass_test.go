@@ -4,6 +4,7 @@ package file
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -142,16 +143,16 @@ func TestBypass(t *testing.T) {
 }
 
 func bypass(t *testing.T, r *bpftest.Ruled, action uint32, open func(trick int) bool) {
-	must(t, os.Chmod(filepath.Dir(r.Dir), 0o755))
+	t.Helper()
 	for i, trick := range tricks {
 		t.Run(trick.name, func(t *testing.T) {
 			r.Unguard(covered, state.OpRead)
-			if out := play(t, *r, i); !bytes.Contains(out, []byte(content)) {
+			if out := play(t, r, i); !bytes.Contains(out, []byte(content)) {
 				t.Errorf("without rules it is not printed: %q", out)
 			}
 			r.Guard(covered, state.OpRead, action)
 			before := r.Acts(action)
-			out := play(t, *r, i)
+			out := play(t, r, i)
 			if got := bytes.Contains(out, []byte(content)); got != open(i) {
 				t.Errorf("under rules it is printed: %t, want %t; %q", got, open(i), out)
 			}
@@ -163,14 +164,14 @@ func bypass(t *testing.T, r *bpftest.Ruled, action uint32, open func(trick int) 
 }
 
 // play plays a trick in a container of its own.
-func play(t *testing.T, r bpftest.Ruled, trick int) []byte {
+func play(t *testing.T, pod *bpftest.Ruled, trick int) []byte {
 	t.Helper()
-	dir, err := os.MkdirTemp(r.Dir, "")
-	must(t, err)
-	must(t, os.Chmod(dir, 0o755))
+	r := inContainer(t, pod)
+	dir := r.Dir
+	must(t, errors.Join(os.Chmod(dir, 0o755), os.Chmod(filepath.Dir(dir), 0o755)))
 	must(t, unix.Mount("tmpfs", dir, "tmpfs", 0, ""))
 	defer func() { must(t, unix.Unmount(dir, unix.MNT_DETACH)) }()
-	s := stage{place: place(dir), shell: r.Shell, loader: loader(t, r.Shell), cgroup: filepath.Dir(r.Cgroup), helper: os.Getpid()}
+	s := stage{place: place(dir), shell: r.Shell, loader: loader(t, r.Shell), cgroup: filepath.Dir(pod.Cgroup), helper: os.Getpid()}
 	must(t, s.fill())
 	must(t, os.WriteFile(s.secret("\xff\xfe"), []byte(content), 0o644))
 	must(t, os.Mkdir(s.path("other"), 0o755))
@@ -183,13 +184,6 @@ func play(t *testing.T, r bpftest.Ruled, trick int) []byte {
 	defer unix.Close(ends[0])
 	must(t, unix.Sendmsg(ends[0], []byte("x"), unix.UnixRights(s.fd), nil, 0))
 
-	r.Cgroup = filepath.Join(r.Cgroup, strconv.Itoa(trick))
-	must(t, os.Mkdir(r.Cgroup, 0o755))
-	var st syscall.Stat_t
-	must(t, syscall.Stat(r.Cgroup, &st))
-	r.Pod.Cgroups = []uint64{st.Ino}
-	defer func() { must(t, os.Remove(r.Cgroup)) }()
-	r.Resolve(resolved)
 	r.Found(s.shell, bpftest.Shell)
 	r.Folder(s.secret("")+"/", 0, covered)
 	r.Place(s.secret(""), 0, covered)

@@ -189,6 +189,17 @@ func guarded(t *testing.T) *bpftest.Ruled {
 	return r
 }
 
+// inContainer is the same pod with a container of t's own, which the agent has looked at.
+func inContainer(t *testing.T, r *bpftest.Ruled) *bpftest.Ruled {
+	t.Helper()
+	of := r.Container(t)
+	var st syscall.Stat_t
+	must(t, syscall.Stat(of.Cgroup, &st))
+	of.Pod.Cgroups = []uint64{st.Ino}
+	of.Resolve(resolved)
+	return of
+}
+
 // outcome is how a use went.
 type outcome struct{ done, refused, killed bool }
 
