@@ -28,7 +28,7 @@ const (
 	opens   = 2000
 	ruleSet = 100 // the pod's
 	perSet  = 10  // rules of a rule set
-	allowed = 1   // the id of this program
+	allowed = 10  // the id of this program
 )
 
 func main() {
@@ -165,11 +165,11 @@ func write(s *state.State, pod state.Pod, covered string, rules uint32) error {
 	if err != nil {
 		return err
 	}
-	errs := []error{s.Paths.Put(path(self), uint32(allowed)), folder(s, covered+"/", 2)}
+	errs := []error{s.Paths.Put(path(self), uint32(allowed)), folder(s, covered+"/", 11)}
 	for i := range rules {
 		list, id := ruleSet+i/perSet, 1000+i
 		if i%perSet == 0 {
-			id = 2
+			id = 11
 			errs = append(errs, s.Rulesets.Put(list, state.RawRuleset{Files: [2]uint32{list}}))
 		} else if name := fmt.Sprintf("/srv/data/%d/of/%d", list, i); i%2 == 0 {
 			errs = append(errs, s.Paths.Put(path(name), id))
