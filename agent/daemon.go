@@ -54,7 +54,7 @@ func runAgent(ctx context.Context, c cli.AgentConfig) error {
 	dp, err := datapath.Open(datapath.Config{
 		BPFFS: c.BPFFS, Sizes: sizes(c), Flows: flows(c), Tells: tells(c),
 		AntiSpoofing: antiSpoofing[c.AntiSpoofing], Keep: c.EstablishedConnections == "Keep",
-		NoLSM:     slices.Contains(c.Disable, "lsm"),
+		NoLSM: slices.Contains(c.Disable, "lsm"), NoSyscalls: slices.Contains(c.Disable, "syscalls"),
 		NoScripts: slices.Contains(c.Disable, "scripts"), NoSockets: slices.Contains(c.Disable, "sockets"), NoNetfilter: slices.Contains(c.Disable, "netfilter"),
 	})
 	if err != nil {

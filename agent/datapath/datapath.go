@@ -20,7 +20,6 @@ import (
 	"github.com/sluice-io/sluice/bpf/capability"
 	"github.com/sluice-io/sluice/bpf/cred"
 	"github.com/sluice-io/sluice/bpf/door"
-	"github.com/sluice-io/sluice/bpf/file"
 	"github.com/sluice-io/sluice/bpf/gate"
 	"github.com/sluice-io/sluice/bpf/lsm"
 	"github.com/sluice-io/sluice/bpf/nat"
@@ -43,6 +42,9 @@ type Config struct {
 	Tells        Tells
 	// NoNetfilter leaves the point after DNAT out.
 	NoNetfilter bool
+	// NoSyscalls leaves the program out that sees opens without LSM: it would run on every
+	// system call.
+	NoSyscalls bool
 	// NoSockets leaves the programs out that see who uses a connected socket.
 	NoSockets bool
 	// NoLSM leaves prevention by BPF LSM out.
@@ -117,10 +119,10 @@ func (d *Datapath) installOptional(c Config) error {
 	if !c.NoLSM {
 		d.noLSM = lsm.Try(d.state)
 	}
-	if d.noFiles = d.noLSM; d.noLSM == nil {
+	if d.noTouch = d.noLSM; d.noLSM == nil {
 		d.noTouch = load(func() (*ebpf.Collection, error) { return lsm.LoadTouch(d.state) })
-		d.noFiles = load(func() (*ebpf.Collection, error) { return file.Load(d.state, allFilePrograms()...) })
 	}
+	d.noFiles = d.tryFiles(c.NoSyscalls)
 	if !c.NoScripts {
 		d.noScripts = process.InstallScript(d.state)
 	}
@@ -133,9 +135,6 @@ func (d *Datapath) installOptional(c Config) error {
 	var errs []error
 	if d.noLSM != nil {
 		errs = append(errs, lsm.Detach(d.state.Dir, slices.Concat(lsm.Execs, lsm.Uses, lsm.Touches)...))
-	}
-	if d.noFiles != nil {
-		errs = append(errs, file.Detach(d.state.Dir, allFilePrograms()...))
 	}
 	if d.noScripts != nil {
 		errs = append(errs, process.RemoveScript(d.state.Dir))

@@ -11,6 +11,7 @@ import (
 	"github.com/sluice-io/sluice/bpf/capability"
 	"github.com/sluice-io/sluice/bpf/cred"
 	"github.com/sluice-io/sluice/bpf/door"
+	"github.com/sluice-io/sluice/bpf/file"
 	"github.com/sluice-io/sluice/bpf/lsm"
 	"github.com/sluice-io/sluice/bpf/nat"
 	"github.com/sluice-io/sluice/bpf/process"
@@ -63,13 +64,17 @@ func Probe() []Capability {
 			Without: "addresses are judged as they were dialled: a Service is denied where its own address is",
 			Err:     load(func() (*ebpf.Collection, error) { return nat.Load(s, door.Config{}) }),
 		}, {
-			Name: "BPF LSM", Switch: "lsm", Gives: "full tier: an exec or the use of a capability fails with EPERM",
+			Name: "BPF LSM", Switch: "lsm", Gives: "full tier: an exec, or the use of a capability or a file, fails with EPERM",
 			Without: "no-LSM tier: what is to be denied is observed or killed, as the policy's fallback says",
 			Err:     lsm.Try(s),
 		}, {
 			Name: "capability tracepoint", Gives: "without LSM: who uses a capability is killed or observed",
 			Without: "without LSM nobody is killed for the use of a capability",
 			Err:     capability.Try(s),
+		}, {
+			Name: "file opens", Switch: "syscalls", Gives: "without LSM: who opens a file is killed or observed",
+			Without: "without LSM nobody sees the use of a file",
+			Err:     load(func() (*ebpf.Collection, error) { return file.LoadOpened(s) }),
 		},
 	}
 }

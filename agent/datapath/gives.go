@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"github.com/sluice-io/sluice/bpf/capability"
-	"github.com/sluice-io/sluice/bpf/file"
 	"github.com/sluice-io/sluice/bpf/lsm"
 	"github.com/sluice-io/sluice/policy"
 	"github.com/sluice-io/sluice/policy/compile"
@@ -30,13 +29,6 @@ func (d *Datapath) NoLSM() error { return d.noLSM }
 // are.
 func (d *Datapath) NoCapabilities() error { return d.noCapabilities }
 
-// NoFiles is why nobody sees a use of a file; nil: it is seen, without LSM some of them
-// are (SeenWithoutLSM).
-func (d *Datapath) NoFiles() error { return d.noFiles }
-
-// SeenWithoutLSM are the uses of files that are seen without LSM: as the file is opened.
-const SeenWithoutLSM = policy.OpRead | policy.OpWrite | policy.OpCreate | policy.OpTruncate
-
 // Acts are those that rules in force are about.
 type Acts struct {
 	Execs, Uses bool // Uses of capabilities
@@ -46,6 +38,9 @@ type Acts struct {
 // WatchActs attaches what judges execs before they happen, and uses of capabilities and
 // of files, where the kernel has it.
 func (d *Datapath) WatchActs(want Acts) error {
+	if err := d.watchFiles(want.Files); err != nil {
+		return err
+	}
 	if d.noLSM != nil {
 		if want.Uses && (d.noCapabilities == nil || errors.Is(d.noCapabilities, capability.ErrBlind)) {
 			return capability.Attach(d.state)
@@ -70,18 +65,6 @@ func (d *Datapath) WatchActs(want Acts) error {
 		}
 	}
 	d.watched.Execs, d.watched.Uses = d.watched.Execs || want.Execs, d.watched.Uses || want.Uses
-	return d.watchFiles(want.Files)
-}
-
-// watchFiles attaches what judges some uses of files, unless it did.
-func (d *Datapath) watchFiles(want policy.Operations) error {
-	if d.noFiles != nil || want&^d.watched.Files == 0 {
-		return nil
-	}
-	if err := file.Attach(d.state, file.Programs(uint32(want))...); err != nil {
-		return err
-	}
-	d.watched.Files |= want
 	return nil
 }
 
@@ -95,13 +78,5 @@ func (d *Datapath) UnwatchActs(want Acts) error {
 		errs = append(errs, lsm.Detach(d.state.Dir, lsm.Uses...), capability.Detach(d.state.Dir))
 	}
 	d.watched.Execs, d.watched.Uses = d.watched.Execs && want.Execs, d.watched.Uses && want.Uses
-	d.watched.Files &= want.Files
-	needed := file.Programs(uint32(want.Files))
-	errs = append(errs, file.Detach(d.state.Dir, slices.DeleteFunc(allFilePrograms(), func(name string) bool {
-		return slices.Contains(needed, name)
-	})...))
-	return errors.Join(errs...)
+	return errors.Join(append(errs, d.unwatchFiles(want.Files))...)
 }
-
-// allFilePrograms are the programs that judge uses of files.
-func allFilePrograms() []string { return file.Programs(uint32(policy.EveryOperation)) }

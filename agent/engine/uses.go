@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"strings"
 
-	"github.com/sluice-io/sluice/agent/datapath"
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/bpf/state"
 	"github.com/sluice-io/sluice/policy"
@@ -28,12 +27,7 @@ func (e *Engine) fileRule(p *policy.WorkloadPolicy, i int, r policy.FileRule) rp
 	got, closes := e.dp.Gives().File(r.Action, p.Fallback)
 	out := e.section("files", p, r.Action, got, closes, append(notes, e.statuses(r.Allow)...))
 	out.Index = i
-	unseen := r.Operations
-	if e.dp.NoFiles() == nil {
-		if unseen &^= datapath.SeenWithoutLSM; e.dp.NoLSM() == nil {
-			unseen = 0
-		}
-	}
+	unseen := r.Operations &^ e.dp.SeenUses()
 	if unseen == 0 {
 		return out
 	}
@@ -42,7 +36,7 @@ func (e *Engine) fileRule(p *policy.WorkloadPolicy, i int, r policy.FileRule) rp
 	}
 	names := strings.Join(unseen.Names(), " and ")
 	if out.Reason == "" {
-		out.Reason = fmt.Sprintf("this node does not see %s: %v", names, cmp.Or(e.dp.NoLSM(), e.dp.NoFiles()))
+		out.Reason = fmt.Sprintf("this node does not see %s: %v", names, cmp.Or(e.dp.NoFiles(), e.dp.NoLSM()))
 	} else {
 		out.Reason += "; nor does it see " + names
 	}

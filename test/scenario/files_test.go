@@ -32,7 +32,7 @@ var fileUses = []struct {
 	{"MountOver", "MountOver", true, func(_, trace string) bool { return contentOf(trace) != missing }},
 	{"MmapExec", "MmapExec", true, func(_, trace string) bool { return contentOf(trace) != missing }},
 	{"Truncate", "Truncate", true, func(file, _ string) bool { return contentOf(file) == "" }},
-	{"Truncate", "OpenTruncate", false, func(file, _ string) bool { return contentOf(file) == "" }},
+	{"Truncate", "OpenTruncate", true, func(file, _ string) bool { return contentOf(file) == "" }},
 }
 
 const secret, missing = "secret", "there is no such file"
@@ -127,7 +127,7 @@ func TestFileRules(t *testing.T) {
 				}
 				g.expectOf(ends, g.client, g.a, "use", u.by, file, trace)
 				// Without LSM a process is killed on its way out of the system call.
-				late := !g.full && (u.by == "Create" || u.by == "OpenTruncate")
+				late := !g.full && u.by == "Create"
 				if want := ends == ok || late; u.happened(file, trace) != want {
 					w.Errorf("it happened: %t", !want)
 				}
