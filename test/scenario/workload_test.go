@@ -5,6 +5,7 @@ package scenario
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -115,7 +116,7 @@ func TestReports(t *testing.T) {
 	diff(t, "egress flow", f, rpc.Flow{
 		Pod: rpc.PodRef{Namespace: "shop", Name: "client"}, Direction: "egress", Verdict: "allowed", Reason: "policy",
 		Protocol: "TCP", Rule: &rpc.Rule{Kind: "WorkloadPolicy", Namespace: "shop", Name: "p", Index: 1},
-		Source:      rpc.Endpoint{Namespace: "shop", Pod: "client", IP: client.IPv4(), Process: &rpc.Process{Path: good}},
+		Source:      rpc.Endpoint{Namespace: "shop", Pod: "client", IP: client.IPv4(), Process: &rpc.Process{Path: good, Container: "main"}},
 		Destination: rpc.Endpoint{Namespace: "shop", Pod: "server", IP: server.IPv4(), Port: 80},
 	})
 	f = w.flow(server, "the flow at the server", func(f *rpc.Flow) bool {
@@ -125,7 +126,7 @@ func TestReports(t *testing.T) {
 		Pod: rpc.PodRef{Namespace: "shop", Name: "server"}, Direction: "ingress", Verdict: "allowed", Reason: "policy",
 		Protocol: "TCP", Rule: &rpc.Rule{Kind: "NetworkPolicy", Namespace: "shop", Name: "in"},
 		Source:      rpc.Endpoint{Namespace: "shop", Pod: "client", IP: client.IPv4()},
-		Destination: rpc.Endpoint{Namespace: "shop", Pod: "server", IP: server.IPv4(), Port: 80, Process: &rpc.Process{Path: built.probe}},
+		Destination: rpc.Endpoint{Namespace: "shop", Pod: "server", IP: server.IPv4(), Port: 80, Process: &rpc.Process{Path: built.probe, Container: "server"}},
 	})
 	f = w.flow(client, "the end of the flow", func(f *rpc.Flow) bool { return f.Phase == "closed" && f.Protocol == "TCP" })
 	if f.Forward.Packets < 3 || f.Reverse.Packets < 2 || f.Forward.Bytes == 0 || f.Reverse.Bytes == 0 {
@@ -142,7 +143,7 @@ func TestReports(t *testing.T) {
 	diff(t, "denied flow", f, rpc.Flow{
 		Pod: rpc.PodRef{Namespace: "shop", Name: "client"}, Direction: "egress", Verdict: "denied", Reason: "default-deny",
 		Protocol:    "TCP",
-		Source:      rpc.Endpoint{Namespace: "shop", Pod: "client", IP: client.IPv4(), Process: &rpc.Process{Path: bad}},
+		Source:      rpc.Endpoint{Namespace: "shop", Pod: "client", IP: client.IPv4(), Process: &rpc.Process{Path: bad, Container: "main"}},
 		Destination: rpc.Endpoint{Namespace: "shop", Pod: "server", IP: server.IPv4(), Port: 80},
 		DeniedBy:    []string{"WorkloadPolicy/shop/p"},
 	})
@@ -173,7 +174,7 @@ func diff[T any](t *testing.T, what string, got, want T) {
 			return true
 		}
 		f, ok := p.Last().(cmp.StructField)
-		return ok && (f.Name() == "PID" || f.Name() == "ExecID" || f.Name() == "ParentExecID")
+		return ok && slices.Contains([]string{"PID", "ParentPID", "ExecID", "ParentExecID"}, f.Name())
 	}, cmp.Ignore())
 	comparers := cmp.Comparer(func(a, b fmt.Stringer) bool { return a.String() == b.String() })
 	if d := cmp.Diff(want, got, ignore, comparers); d != "" {
