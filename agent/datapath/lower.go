@@ -38,7 +38,7 @@ func lowerProcess(k compile.ProcessKey, rule uint32) (state.RawProcessKey, uint3
 
 func lowerPort(k compile.PortKey, g compile.Grant) (state.RawPortKey, state.RawGrant) {
 	return state.RawPortKey{Set: k.Set, Protocol: uint8(k.Protocol), Bits: k.Bits, Port: k.Port},
-		state.RawGrant{Rule: g.Rule, Processes: g.Processes, Outcome: uint8(g.Verdict)}
+		state.RawGrant{Rule: g.Rule, Processes: g.Processes, Outcome: uint8(g.Verdict), Patterns: flag(g.Patterns)}
 }
 
 func lowerEdge(e compile.Edge, set compile.PortSet) (state.RawEdge, state.RawPortSet) {

@@ -84,7 +84,7 @@ static __always_inline void decide_behind(const struct visit *v, struct flow *fl
 
 	q->peer = flow->behind.addr;
 	q->port = bpf_ntohs(flow->behind.port);
-	q->program = program_of(&flow->process.program, flow->process.known);
+	set_process(q, &flow->process);
 	judge(q, &a);
 	flow->verdict = a.verdict == VERDICT_DENIED ? VERDICT_DENIED : VERDICT_ALLOWED;
 	flow->behind.verdict = a.verdict;
@@ -124,11 +124,11 @@ static __always_inline bool decide(struct __sk_buff *skb, const struct visit *v,
 		q.peer = flow->behind.addr;
 	if (q.protocol == IPPROTO_ICMP || q.protocol == IPPROTO_ICMP6)
 		q.port = 0;
-	q.program = program_of(&flow->process.program, flow->process.known);
+	set_process(&q, &flow->process);
 	judge(&q, &a);
 	if (a.by_process && v->direction == INGRESS && flow->direction == INGRESS && !q.program &&
 	    read_listener(skb, v, &flow->process)) {
-		q.program = program_of(&flow->process.program, flow->process.known);
+		set_process(&q, &flow->process);
 		judge(&q, &a);
 	}
 	if (a.by_process && flow->direction == INGRESS)

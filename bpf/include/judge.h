@@ -16,12 +16,13 @@ struct question {
 	struct addr peer;
 	struct assignment rules;
 	__u64 since; /* CLOCK_BOOTTIME, ns: when the connection began; 0: now */
+	__u64 exec_id; /* of the process, which patterns are asked for */
+	__u32 pid;
 	__u32 program;
 	__u32 layers; /* bit set */
 	__u16 port; /* the destination's, host order */
 	__u8 protocol;
 	__u8 direction;
-	__u8 _pad[4];
 };
 
 struct answer {
@@ -79,6 +80,48 @@ static __always_inline __u32 program_of(const struct program *p, __u32 known)
 	return bpf_map_lookup_elem(&resolved, &container) ? 0 : known;
 }
 
+/* What patterns say of the folder that a process's program lies in; 0: nothing. */
+static __always_inline struct folder *folder_of(const struct proc *r)
+{
+	if (!(r->flags & PROC_IMAGE) || r->flags & PROC_CUT)
+		return 0;
+	return bpf_map_lookup_elem(&folders, &r->folder); /* folder and path are a folder_key */
+}
+
+/* The process behind a flow, as its socket was stamped. */
+static __always_inline void set_process(struct question *q, const struct stamp *s)
+{
+	q->program = program_of(&s->program, s->known);
+	q->exec_id = s->exec_id;
+	q->pid = s->pid;
+}
+
+/* The rule by which a process set allows the process, 0 for none: by its path, then by
+   the patterns around. An entry names the first of the rules that its program is under. */
+static __always_inline __u32 rule_for_process(const struct question *q, const struct grant *g)
+{
+	struct process_key k = { .set = g->processes, .program = q->program };
+	__u32 *rule = q->program ? bpf_map_lookup_elem(&processes, &k) : 0, pid = q->pid;
+	struct folder *f;
+	struct proc *r;
+
+	if (rule)
+		return *rule;
+	r = g->patterns ? bpf_map_lookup_elem(&procs, &pid) : 0;
+	if (!r || r->exec_id != q->exec_id)
+		return 0;
+	f = folder_of(r);
+	if (!f)
+		return 0;
+	k.program = f->len == r->folder ? f->files : 0;
+	rule = k.program ? bpf_map_lookup_elem(&processes, &k) : 0;
+	if (rule)
+		return *rule;
+	k.program = f->below;
+	rule = k.program ? bpf_map_lookup_elem(&processes, &k) : 0;
+	return rule ? *rule : 0;
+}
+
 #define FILTER_BITS 14 /* of lengths, above PORT_BITS */
 #define NO_ANY (1U << 31) /* of lengths: the set has no entry of every protocol */
 
@@ -128,19 +171,15 @@ static __always_inline struct grant *ask_layer(const struct question *q, const s
 /* The rule of an isolating layer that allows, 0 if none does. */
 static __always_inline __u32 rule_of(const struct question *q, const struct grant *g, struct answer *a)
 {
-	struct process_key k = { .program = q->program };
-	__u32 *rule;
+	__u32 rule = 0;
 
 	if (!g)
 		return 0;
 	if (g->processes) {
-		k.set = g->processes;
 		a->by_process = 1;
-		rule = q->program ? bpf_map_lookup_elem(&processes, &k) : 0;
-		if (rule)
-			return *rule;
+		rule = rule_for_process(q, g);
 	}
-	return g->rule;
+	return rule ?: g->rule;
 }
 
 static __always_inline bool active(const struct question *q, const struct ruleset *rs, __u8 layer)

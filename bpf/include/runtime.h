@@ -36,9 +36,7 @@ static __always_inline void identify(struct identity *who, const struct proc *r)
 		return;
 	who->id[0] = program_of(&r->program, known_path(r));
 	who->id[3] = r->flags & PROC_ROOT ? PROGRAM_OF_IMAGE : 0;
-	if (r->flags & PROC_CUT)
-		return;
-	f = bpf_map_lookup_elem(&folders, &r->folder); /* folder and path are a folder_key */
+	f = folder_of(r);
 	if (!f)
 		return;
 	who->id[1] = f->len == r->folder ? f->files : 0;

@@ -138,7 +138,8 @@ struct grant {
 	__u32 rule;
 	__u32 processes;
 	__u8 outcome; /* enum outcome, of an ordered layer */
-	__u8 _pad[3];
+	__u8 patterns; /* 1: processes has patterns */
+	__u8 _pad[2];
 };
 
 #define FORMERS_EACH 4 /* of an address */

@@ -65,7 +65,7 @@ static __always_inline int judge_backend(const struct passage *p, struct flow *f
 	struct answer a = {};
 
 	if (flow) {
-		q.program = program_of(&flow->process.program, flow->process.known);
+		set_process(&q, &flow->process);
 		if (same_addr(&flow->behind.addr, &p->to)) /* not a backend chosen just now */
 			q.since = flow->start;
 	}

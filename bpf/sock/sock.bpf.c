@@ -72,8 +72,8 @@ static __always_inline bool answers(struct assignment r)
 }
 
 /* Reports a denial; the pod's own address, or the peer's, is not known yet. */
-static __always_inline void report(const struct question *q, const struct answer *a, const struct pod *p,
-				   const struct stamp *s)
+static __noinline void report(const struct question *q, const struct answer *a, const struct pod *p,
+			      const struct stamp *s)
 {
 	struct flow_key k = { .peer = q->peer, .ifindex = p->links[0], .protocol = q->protocol };
 	struct flow f = {
@@ -134,7 +134,7 @@ static __always_inline int decide(void *ctx, struct bpf_sock *sk, const struct a
 		q.port = bpf_ntohs(port);
 	if (!escaped && defers(c->slot, q.rules, peer, q.port, q.protocol))
 		return ALLOW;
-	q.program = program_of(&s.program, s.known);
+	set_process(&q, &s);
 	if (judge(&q, &a) || (!a.errno_response && !escaped))
 		return ALLOW;
 	report(&q, &a, p, &s);
@@ -191,16 +191,12 @@ int sock_sendmsg6(struct bpf_sock_addr *ctx)
 /* Is a port kept for programs that this one, s, is none of? */
 static __always_inline bool reserved(const struct ruleset *rs, const struct question *q)
 {
-	struct process_key k = { .program = q->program };
 	struct grant *g;
 
 	if (!rs->listen.id || !rs->errno_response[INGRESS])
 		return false;
 	g = grant_of(&rs->listen, q->protocol, q->port);
-	if (!g || g->rule)
-		return false;
-	k.set = g->processes;
-	return !q->program || !bpf_map_lookup_elem(&processes, &k);
+	return g && !g->rule && !rule_for_process(q, g);
 }
 
 /* Who may listen where: a port that ingress rules keep for others is refused. */
@@ -228,7 +224,7 @@ static __always_inline int decide_bind(struct bpf_sock_addr *ctx)
 	if (!rs)
 		return ALLOW;
 	fill(&s, current_proc(), c->slot);
-	q.program = program_of(&s.program, s.known);
+	set_process(&q, &s);
 	if (!reserved(rs, &q))
 		return ALLOW;
 	report(&q, &a, p, &s);

@@ -83,8 +83,13 @@ static __always_inline int used(struct sock *sk)
 	}
 	if (r->flags & PROC_IMAGE)
 		program = &r->program;
-	if (s->pid && same_program(&s->program, program))
+	if (s->pid && same_program(&s->program, program)) {
+		if (!proc_of(s->pid)) { /* who had it is gone: patterns are asked of who has it */
+			s->exec_id = r->exec_id;
+			s->pid = r->pid;
+		}
 		return 0;
+	}
 	if (!s->pid)
 		s->slot = r->slot;
 	s->program = *program;

@@ -255,7 +255,8 @@ type RawGrant struct {
 	Rule      uint32
 	Processes uint32
 	Outcome   uint8
-	Pad       [3]uint8
+	Patterns  uint8
+	Pad       [2]uint8
 }
 
 type RawHistogram struct {

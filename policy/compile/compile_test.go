@@ -295,9 +295,6 @@ func TestCompileRefuses(t *testing.T) {
 		{refused(func(p *policy.WorkloadPolicy) { p.Exec.Allow[0].Path = "" }), "empty process path"},
 		{refused(func(p *policy.WorkloadPolicy) { p.Exec.Allow[0].SHA256 = "a" }), "1 bytes of sum"},
 		{refused(func(p *policy.WorkloadPolicy) { p.Exec.Allow[0].Parents = []policy.Process{{Path: "/a\x00"}} }), "process path"},
-		{refused(func(p *policy.WorkloadPolicy) {
-			p.Rules[policy.Egress] = []policy.Rule{{Processes: []policy.Process{{Path: "/bin/*"}}}}
-		}), `pattern "/bin/*"`},
 		{cidr, "Node/-/a: prefix 10.0.0.1/8"},
 		{unnumbered, `container port "http"`},
 		{rule(policy.Rule{Processes: []policy.Process{{}}}), "processes in a NetworkPolicy"},

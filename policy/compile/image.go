@@ -63,7 +63,8 @@ const ClassNone uint32 = 0
 //	    Ports[set.ID, 0, 0, 0] if it is there (never if bit 31 is set), else the zero Grant
 //	if RuleSets[R].Active[D][Admin]: Accept and Deny of grant(Admin) are final
 //	for L of NetworkPolicies, WorkloadPolicies that RuleSets[R].Active[D][L]:
-//	    rule := Processes[grant(L).Processes, program], else grant(L).Rule
+//	    rule := Processes[grant(L).Processes, p], else grant(L).Rule, where p is the program,
+//	        then, if the set has patterns, Files and Below of what Folders has of it
 //	    no rule: denied
 //	if none of the two is active but Baseline is: as grant(Baseline) says
 //	nothing decided: allowed
@@ -239,6 +240,7 @@ type Grant struct {
 	Rule      uint32
 	Processes uint32  // the process set that is asked first; 0: none
 	Verdict   Verdict // of an ordered layer
+	Patterns  bool    // Processes has patterns
 }
 
 // ProcessKey is an entry of a process set.

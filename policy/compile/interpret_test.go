@@ -44,10 +44,7 @@ func interpretOnce(im *Image, q question) policy.Verdict {
 			continue
 		}
 		grant := grantOf(im, q, layer)
-		rule, ok := im.Processes[ProcessKey{grant.Processes, q.program}]
-		if !ok {
-			rule = grant.Rule
-		}
+		rule := ruleForProcess(im, grant, q)
 		switch {
 		case rule == 0 && layer == WorkloadPolicies:
 			return policy.Verdict{
@@ -69,6 +66,21 @@ func interpretOnce(im *Image, q question) policy.Verdict {
 		}
 	}
 	return policy.Verdict{Allowed: true, Reason: policy.ReasonNoPolicy}
+}
+
+// ruleForProcess is the rule by which a grant allows the process behind a flow.
+func ruleForProcess(im *Image, g Grant, q question) uint32 {
+	ids := []uint32{q.program}
+	if g.Patterns && q.Process != "" {
+		patterns := patternsOf(im, q.Process)
+		ids = append(ids, patterns[:]...)
+	}
+	for _, id := range ids {
+		if rule, ok := im.Processes[ProcessKey{g.Processes, id}]; ok && id != 0 {
+			return rule
+		}
+	}
+	return g.Rule
 }
 
 // interpretOrdered asks an ordered layer; Pass and no rule are not final.

@@ -100,6 +100,10 @@ func (b builder) grant(terms []term, which []int) Grant {
 		}
 	}
 	out.Processes = b.processSet(paths)
+	out.Patterns = slices.ContainsFunc(paths, func(g pathGrant) bool {
+		folder, _ := selector{path: g.path}.pattern()
+		return folder != ""
+	})
 	return out
 }
 

@@ -4,6 +4,7 @@ package compile
 
 import (
 	"cmp"
+	"iter"
 	"maps"
 	"slices"
 	"strings"
@@ -151,7 +152,7 @@ func (p *programs) standFor(s selector) []uint32 {
 
 // foldersAround is a folder and those that it lies in, from the deepest; each ends with a
 // slash.
-func foldersAround(folder string) func(yield func(string) bool) {
+func foldersAround(folder string) iter.Seq[string] {
 	return func(yield func(string) bool) {
 		for folder != "" && yield(folder) {
 			folder = folder[:strings.LastIndexByte(folder[:len(folder)-1], '/')+1]
@@ -172,14 +173,7 @@ func (im *Image) name(ids *IDs, p *programs, all tables) {
 		}
 	}
 	for id, grants := range all.processes {
-		for _, g := range grants {
-			im.Processes[ProcessKey{id, g.program}] = g.rule
-		}
-		for _, f := range p.shared {
-			if rule := firstFor(grants, f.selectors); rule != 0 {
-				im.Processes[ProcessKey{id, f.id}] = rule
-			}
-		}
+		im.processSet(id, grants, p)
 	}
 	for id, list := range all.permits {
 		im.permits(id, list, p)
@@ -200,15 +194,75 @@ func (p *programs) folder(folder string) Folder {
 	return out
 }
 
-// firstFor is the first rule that names a path of the selectors, 0 for none.
-func firstFor(grants []pathGrant, selectors []selector) uint32 {
-	var first pathGrant
+// processSet fills in a process set: of all that it names, of the files that several
+// paths lead to, and of patterns within its own, the first rule.
+func (im *Image) processSet(id uint32, grants []pathGrant, p *programs) {
+	by := make(map[string]pathGrant, len(grants))
 	for _, g := range grants {
-		if slices.Contains(selectors, selector{path: g.path}) && (first.rule == 0 || compareRefs(g.ref, first.ref) < 0) {
+		by[g.path] = g
+	}
+	for _, g := range grants {
+		im.Processes[ProcessKey{id, g.program}] = firstOf(by, namesAround(g.path))
+		if folder, deep := (selector{path: g.path}).pattern(); deep {
+			for path, program := range p.within(folder) {
+				im.Processes[ProcessKey{id, program}] = firstOf(by, namesAround(path))
+			}
+		}
+	}
+	for _, f := range p.shared {
+		var paths []string
+		for _, s := range f.selectors {
+			if s.sum == "" {
+				paths = append(paths, s.path)
+			}
+		}
+		if rule := firstOf(by, slices.Values(paths)); rule != 0 {
+			im.Processes[ProcessKey{id, f.id}] = rule
+		}
+	}
+}
+
+// within gives the patterns for what lies in a folder, or deeper, with their ids.
+func (p *programs) within(folder string) iter.Seq2[string, uint32] {
+	return func(yield func(string, uint32) bool) {
+		for s, id := range p.named {
+			if inner, _ := s.pattern(); inner != "" && strings.HasPrefix(inner, folder) && !yield(s.path, id) {
+				return
+			}
+		}
+	}
+}
+
+// firstOf is the first of the rules by some paths and patterns, 0 for none.
+func firstOf(by map[string]pathGrant, paths iter.Seq[string]) uint32 {
+	var first pathGrant
+	for path := range paths {
+		if g, ok := by[path]; ok && (first.rule == 0 || compareRefs(g.ref, first.ref) < 0) {
 			first = g
 		}
 	}
 	return first.rule
+}
+
+// namesAround is a path or pattern, and the patterns that match all that it matches.
+func namesAround(path string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		folder, deep := selector{path: path}.pattern()
+		if folder == "" {
+			folder = path[:strings.LastIndexByte(path, '/')+1]
+			if !yield(path) {
+				return
+			}
+		}
+		if !deep && !yield(folder+"*") {
+			return
+		}
+		for at := range foldersAround(folder) {
+			if !yield(at + "**") {
+				return
+			}
+		}
+	}
 }
 
 // compareRefs orders the rules of a layer as they are named.

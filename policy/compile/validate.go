@@ -102,15 +102,7 @@ func validateRule(r policy.Rule, wide bool) error {
 			return err
 		}
 	}
-	if err := validatePrograms(r.Processes); err != nil {
-		return err
-	}
-	for _, p := range r.Processes {
-		if folder, _ := (selector{path: p.Path}).pattern(); folder != "" {
-			return fmt.Errorf("pattern %q in a rule of the network", p.Path)
-		}
-	}
-	return nil
+	return validatePrograms(r.Processes)
 }
 
 // validateActs validates the restrictions of acts.

@@ -72,7 +72,7 @@ func coversRule(a, b policy.Rule) bool {
 		b.Peers, b.Ports = nil, nil
 	}
 	return covers(a.Peers, b.Peers, coversPeer) && covers(a.Ports, b.Ports, coversPort) &&
-		covers(a.Processes, b.Processes, func(a, b policy.Process) bool { return a == b })
+		covers(a.Processes, b.Processes, coversProcess)
 }
 
 // covers compares lists of which an empty one means everything.

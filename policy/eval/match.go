@@ -136,5 +136,5 @@ func (q *question) destinations(own string, peers []policy.Peer) []policy.Pod {
 // matchesProcesses: the flow's program is one of those named, or none is.
 func (q *question) matchesProcesses(processes []policy.Process) bool {
 	return len(processes) == 0 ||
-		q.Process != "" && slices.Contains(processes, policy.Process{Path: q.Process})
+		anyMatches(processes, policy.Program{Path: q.Process, Image: true})
 }

@@ -18,18 +18,7 @@ const (
 	maxPatterns = 256 // in one policy
 )
 
-// process is a program of a network rule, which no pattern names.
-func (c *checker) process(p *field.Path, in v1alpha1.Program) policy.Process {
-	c.refuse(in.Interpreter != "", p.Child("interpreter"), string(in.Interpreter))
-	if at, s := p.Child("path"), string(in.Path); strings.Contains(s, "*") {
-		c.add(at, s, "patterns are "+notSupported+"write each program's path")
-	} else {
-		c.path(at, s)
-	}
-	return policy.Process{Path: string(in.Path)}
-}
-
-// program is a program of a runtime rule.
+// program is a program that a rule names.
 func (c *checker) program(p *field.Path, in v1alpha1.Program) policy.Process {
 	c.refuse(in.Interpreter != "", p.Child("interpreter"), string(in.Interpreter))
 	c.pattern(p.Child("path"), string(in.Path))

@@ -98,8 +98,6 @@ func (r workloadReader) workloadRule(p *field.Path, dir policy.Direction, peers 
 	for i, port := range ports {
 		out.Ports = append(out.Ports, r.port(p.Child("ports").Index(i), networkingv1.NetworkPolicyPort(port)))
 	}
-	for i, program := range programs {
-		out.Processes = append(out.Processes, r.process(p.Child("processes").Index(i), program))
-	}
+	out.Processes = r.programs(p.Child("processes"), programs)
 	r.out.Rules[dir] = append(r.out.Rules[dir], out)
 }

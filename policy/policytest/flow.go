@@ -20,7 +20,7 @@ func (c *Case) Flow(r *rand.Rand) policy.Flow {
 		Direction: pick(r, policy.Ingress, policy.Egress),
 		Peer:      c.peer(r),
 		Protocol:  pick(r, policy.TCP, policy.TCP, policy.TCP, policy.UDP, policy.UDP, policy.SCTP, policy.ICMP),
-		Process:   pick(r, append([]string{"", "/bin/unnamed"}, paths...)...),
+		Process:   pick(r, slices.Concat([]string{""}, paths, paths, programs)...),
 	}
 	switch f.Protocol {
 	case policy.ICMP:

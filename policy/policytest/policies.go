@@ -100,7 +100,7 @@ func (c *Case) randomWorkloadPolicy(r *rand.Rand, i int) *policy.WorkloadPolicy 
 			p.Rules[d] = append(p.Rules[d], policy.Rule{
 				Peers:     randomPeers(r, func() policy.Peer { return c.workloadPeer(r, policy.Direction(d), cluster) }),
 				Ports:     randomPorts(r),
-				Processes: randomProcesses(r),
+				Processes: somePrograms(r, 2),
 			})
 		}
 	}
@@ -112,14 +112,6 @@ func (c *Case) randomWorkloadPolicy(r *rand.Rand, i int) *policy.WorkloadPolicy 
 	}
 	addRuntime(r, p)
 	return p
-}
-
-func randomProcesses(r *rand.Rand) []policy.Process {
-	var out []policy.Process
-	for range r.IntN(3) {
-		out = append(out, policy.Process{Path: pick(r, paths...)})
-	}
-	return out
 }
 
 // randomSource is a small block that no other stock has.

@@ -95,9 +95,8 @@ func (f files) list() []compile.Program {
 	return list
 }
 
-// record is a process that runs a program: in a container that is resolved if its sum
-// matters, else in either kind.
-func (f files) record(r *rand.Rand, p found) (out state.RawProc) {
+// recordOf is a process that runs a program.
+func recordOf(p policy.Program) (out state.RawProc) {
 	if p.Image {
 		out.Flags = procImage
 	}
@@ -109,6 +108,13 @@ func (f files) record(r *rand.Rand, p found) (out state.RawProc) {
 	}
 	copy(out.Path.Path[:state.PathLen-1], p.Path)
 	out.Folder = uint32(8 * (strings.LastIndexByte(p.Path, '/') + 1))
+	return out
+}
+
+// record is a process that runs a program: in a container that is resolved if its sum
+// matters, else in either kind.
+func (f files) record(r *rand.Rand, p found) state.RawProc {
+	out := recordOf(p.Program)
 	out.Program.Container = unresolved
 	if p.Path != "" && (p.SHA256 != "" || r.IntN(2) == 0) {
 		p.Image, p.Root = false, false

@@ -27,12 +27,13 @@ type judgeQuery struct {
 			Ruleset uint32
 		}
 		Since     uint64
+		ExecId    uint64
+		Pid       uint32
 		Program   uint32
 		Layers    uint32
 		Port      uint16
 		Protocol  uint8
 		Direction uint8
-		Pad       [4]uint8
 	}
 	Answer struct {
 		_             structs.HostLayout

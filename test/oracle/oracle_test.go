@@ -109,6 +109,9 @@ func (k *kernel) install(t *testing.T, c *policytest.Case, img *compile.Image) {
 	must(t, k.dp.Apply(want))
 }
 
+// flowPID is the process behind every flow, and when it began.
+const flowPID = 77
+
 // ask puts a flow to the judge function.
 func (k *kernel) ask(t *testing.T, img *compile.Image, f policy.Flow, program, layers uint32) judgeQuery {
 	t.Helper()
@@ -116,7 +119,10 @@ func (k *kernel) ask(t *testing.T, img *compile.Image, f policy.Flow, program, l
 	p := k.pods[f.Pod]
 	q.Question.Peer.W = state.AddrKey(f.Peer).W
 	q.Question.Rules.Pod, q.Question.Rules.Ruleset = p.ID, img.Pods[f.Pod]
-	q.Question.Program = program
+	q.Question.Program, q.Question.Pid, q.Question.ExecId = program, flowPID, flowPID
+	r := recordOf(policy.Program{Path: f.Process, Image: true})
+	r.ExecId = flowPID
+	must(t, k.dp.State().Procs.Put(uint32(flowPID), r))
 	q.Question.Layers = layers
 	q.Question.Port = f.Port
 	q.Question.Protocol = uint8(f.Protocol)

@@ -79,6 +79,39 @@ func TestProcessRule(t *testing.T) {
 	t.Parallel()
 	d := newDuel(t)
 	d.enforce()
+	d.contest()
+}
+
+// TestProcessPattern is TestProcessRule for a rule that names the program's folder. What
+// is sent by a process that came before the rule is judged by it too.
+func TestProcessPattern(t *testing.T) {
+	t.Parallel()
+	d := newDuel(t)
+	d.good = copyOf(t, d.folder("in"), "good")
+	deep := copyOf(t, d.folder("in/deep"), "deep")
+	d.put("WorkloadPolicy", allowProcesses(d.good))
+	before := d.stream(d.client, d.good, "tcp", d.to)
+	d.put("WorkloadPolicy", allowProcesses(d.dir+"/in/*"))
+	d.contest()
+	d.expectOf(eperm, d.client, deep, "dial", "tcp", d.to)
+	d.put("WorkloadPolicy", allowProcesses(d.dir+"/in/**"))
+	d.expectOf(ok, d.client, deep, "dial", "tcp", d.to)
+	d.expectOf(eperm, d.client, d.bad, "dial", "tcp", d.to)
+	before.lossless()
+}
+
+func (d *duel) folder(name string) string {
+	d.Helper()
+	dir := d.dir + "/" + name
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		d.Fatal(err)
+	}
+	return dir
+}
+
+// contest has good and bad try the same.
+func (d *duel) contest() {
+	d.Helper()
 	for _, c := range []struct {
 		name      string
 		args      []string
