@@ -66,6 +66,7 @@ var uses = []struct {
 	done      func(place) bool // 0: it is printed
 }{
 	{"read", state.OpRead, func(p place) error { return show(os.ReadFile(p.secret("file"))) }, nil},
+	{"read by io_uring", state.OpRead, func(p place) error { return uring(stage{place: p}) }, nil},
 	{"list", state.OpRead, func(p place) error {
 		_, err := os.ReadDir(p.secret("folder"))
 		return show([]byte(content), err)
