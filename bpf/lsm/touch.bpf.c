@@ -43,7 +43,7 @@ static __always_inline bool is_program(struct inode *inode)
 SEC("lsm/inode_setattr")
 int BPF_PROG(touch_begins, struct mnt_idmap *idmap, struct dentry *dentry, struct iattr *attr, int ret)
 {
-	struct inode *inode = dentry->d_inode;
+	struct inode *inode = cast(dentry->d_inode, struct inode); /* new verifiers think that it may be 0 */
 	struct touched_at begun = { .begun = 1 }, *t;
 	struct touched_key k = {};
 	struct container *c = in_container(&k, inode);
@@ -67,7 +67,7 @@ int BPF_PROG(touch_begins, struct mnt_idmap *idmap, struct dentry *dentry, struc
 SEC("lsm/inode_post_setattr")
 int BPF_PROG(touch_ends, struct mnt_idmap *idmap, struct dentry *dentry)
 {
-	struct inode *inode = dentry->d_inode;
+	struct inode *inode = cast(dentry->d_inode, struct inode);
 	struct touched_key k = {};
 	struct touched_at *t;
 
