@@ -25,7 +25,7 @@ import (
 
 const (
 	rateRounds = 40
-	exchanges  = 3000 // of a round, over one connection
+	exchanges  = 1000 // of a round, over one connection
 	connects   = 600  // of a round
 	// settle is longer than what a round leaves to the agent to read takes: no other
 	// round bears it.
