@@ -61,6 +61,20 @@ func TestScript(t *testing.T) {
 	}
 }
 
+// A script that another script runs stands for neither: what lies between is not judged.
+func TestScriptOfScript(t *testing.T) {
+	r := denying(t)
+	inner, outer := r.Dir+"/inner", r.Dir+"/outer"
+	for at, body := range map[string]string{inner: "#!/bin/sh\n: > " + r.Effect() + "\n", outer: "#!" + inner + "\n"} {
+		if err := os.WriteFile(at, []byte(body), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		r.Settle(at)
+	}
+	r.Permit(state.RawPermit{List: bpftest.List, Program: r.Path(8, outer)})
+	r.Want("an allowed script by a script that is not", r.Runs(outer), false)
+}
+
 // The entry of a container is judged too: the runtime is told EPERM.
 func TestEntryIsDenied(t *testing.T) {
 	r := denying(t)

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/sluice-io/sluice/bpf/bpftest"
 	"github.com/sluice-io/sluice/bpf/process"
 	"github.com/sluice-io/sluice/bpf/state"
@@ -52,6 +54,7 @@ var changes = []struct {
 		_, err = f.WriteString("more")
 		return errors.Join(f.Chmod(0o711), err, f.Close())
 	}, other, false},
+	{"chmod by who holds a map of it", mapped, other, false},
 	{"truncation to its own length", func() error {
 		st, err := os.Stat(other)
 		return errors.Join(err, os.Chmod(other, 0o711), os.Truncate(other, st.Size()))
@@ -63,6 +66,23 @@ var changes = []struct {
 	}, "/copy", false},
 	{"nothing on a volume", func() error { return nil }, volume, false},
 	{"chmod on a volume", func() error { return os.Chmod(volume, 0o711) }, volume, false},
+}
+
+// mapped writes through a map, behind overlayfs: no writer of the file itself is open
+// then, and its change time is the one of the chmod.
+func mapped() error {
+	f, err := os.OpenFile(other, os.O_RDWR|unix.O_NOATIME, 0)
+	if err != nil {
+		return err
+	}
+	page, err := unix.Mmap(int(f.Fd()), 0, 4096, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	page[15] = 0 // padding of the ELF header's
+	err = errors.Join(f.Close(), os.Chmod(other, 0o711))
+	page[15] = 1
+	return err
 }
 
 func fails(f func() error) error {
