@@ -12,19 +12,22 @@
 #include "capability.h"
 #include "exec.h"
 
-/* Notes the script that an exec begins with, for known_by. */
+/* Notes the script that an exec begins with, for known_by; one that another script runs
+   stands for nothing. */
 SEC("lsm/bprm_check_security")
 int BPF_PROG(lsm_exec_begins, struct linux_binprm *bprm, int ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct script *s;
 
-	if (ret || bprm->interp != bprm->filename)
+	bool first = bprm->interp == bprm->filename, script = bprm->buf[0] == '#' && bprm->buf[1] == '!';
+
+	if (ret || !(first || script))
 		return ret;
 	s = bpf_task_storage_get(&scripts, task, 0, 0);
 	if (s)
-		s->bprm = 0; /* of an exec that failed: this one may have its address */
-	if (bprm->buf[0] != '#' || bprm->buf[1] != '!')
+		s->bprm = 0; /* also of an exec that failed: this one may have its address */
+	if (!first || !script)
 		return 0;
 	if (!pod_of(cgroup_of(task)) && !proc_of(task->tgid))
 		return 0;
