@@ -8,8 +8,6 @@
 #define EPERM 1
 #define CAP_OPT_NOAUDIT 2 /* include/linux/security.h */
 
-#define PF_IO_WORKER 0x10 /* include/linux/sched.h: of io_uring */
-
 struct use {
 	__u32 ns; /* user namespace in which the capability is asked for */
 	__u32 capability;
@@ -45,7 +43,7 @@ static __always_inline bool rule_use(struct asked *q, const struct cred *cred, c
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct proc *r = proc_of(task->tgid);
-	struct orphan *o = r ? 0 : bpf_task_storage_get(&orphans, task, 0, 0);
+	struct orphan *o = r ? 0 : orphan_by(task);
 	struct identity who, nobody = {};
 	struct ruleset *rs;
 

@@ -131,6 +131,8 @@ static __always_inline void remember(struct task_struct *task, const struct orph
 
 	if (o)
 		*o = *as;
+	else
+		count(&full, FULL_ORPHANS);
 }
 
 /* A record for a judged process that had none, if there is room now. What it runs till

@@ -6,7 +6,6 @@
 #include "file.h"
 
 #define EPERM 1
-#define PF_IO_WORKER 0x10 /* include/linux/sched.h: of io_uring */
 
 #define BIT(N) (1U << (N))
 #define EVERY_OPERATION (BIT(OPERATIONS) - 1)
@@ -33,7 +32,7 @@ static __always_inline bool find_user(struct user *u)
 		u->a.pod = u->a.r->pod;
 		u->container = u->a.r->program.container;
 	} else {
-		o = bpf_task_storage_get(&orphans, task->flags & PF_IO_WORKER ? task->group_leader : task, 0, 0);
+		o = orphan_by(task);
 		if (!o)
 			return false;
 		u->a.slot = o->slot;

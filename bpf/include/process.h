@@ -45,6 +45,15 @@ static __always_inline struct proc *proc_of(__u32 tgid)
 	return p && p->id == r->pod ? r : 0;
 }
 
+#define PF_IO_WORKER 0x10 /* include/linux/sched.h: of io_uring */
+
+/* What the task of a judged process without a record remembers; for io_uring's workers
+   their process's does. */
+static __always_inline struct orphan *orphan_by(struct task_struct *task)
+{
+	return bpf_task_storage_get(&orphans, task->flags & PF_IO_WORKER ? task->group_leader : task, 0, 0);
+}
+
 /* The program id of r by its path, for containers not resolved yet. */
 static __always_inline __u32 known_path(const struct proc *r)
 {

@@ -8,7 +8,7 @@ var (
 	verdicts = [...]string{"denied", "allowed", "audit-denied"}
 	phases   = [...]string{"new", "update", "closed", "denied"}
 	rings    = [...]string{"flows", "processes", "enforcement"}
-	fulls    = [...]string{"flows", "flow-quota", "procs", "thread_creds", "cgroups", "containers", "fresh", "stamps", "aging", "scripts", "attempts", "tallies", "touched"}
+	fulls    = [...]string{"flows", "flow-quota", "procs", "thread_creds", "cgroups", "containers", "fresh", "stamps", "aging", "scripts", "attempts", "tallies", "touched", "orphans"}
 	outcomes = [...]string{"ignored", "audited", "observed", "denied", "killed"}
 	acts     = [...]string{"exec", "capability", "file"}
 	oddities = [...]string{"fragment", "malformed", "not-ip", "untracked", "spoofed"}
