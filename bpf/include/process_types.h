@@ -32,7 +32,8 @@ struct binary {
 	__u32 _pad;
 };
 
-/* A file of a container's image whose mode, owner or times were changed, and no more. */
+/* A program of a container's image whose mode, owner or times were changed, and no more
+   while nobody could write to it. */
 struct touched_key {
 	__u64 container;
 	__u64 ino;
@@ -42,7 +43,8 @@ struct touched_key {
 
 struct touched_at {
 	__u64 changed; /* as of struct binary, by the last such change */
-	__u64 begun; /* 1: another is under way */
+	__u32 begun; /* 1: another is under way */
+	__u32 written; /* 1: somebody could write to it, and may still */
 };
 
 /* The script of an exec that is under way. */
@@ -75,7 +77,7 @@ struct container {
 	__u32 pod;
 	__u32 pid; /* of the entry */
 	__u32 moved; /* 1: a folder or a mount has been, since; paths may lead elsewhere */
-	__u32 _pad;
+	__u32 unwatched; /* 1: touched had no room for a file that somebody could write to */
 };
 
 /* Credentials that gains are measured against. */

@@ -2,9 +2,10 @@
 
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
 /*
- * Files of a container's image whose mode, owner or times change keep their content, and
- * so are the image's still: the inode's change time alone does not tell. What may be
- * written to is not.
+ * Programs of a container's image whose mode, owner or times change keep their content,
+ * and so are the image's still: the inode's change time alone does not tell. What somebody
+ * could write to is not, ever after: through a map of a file behind overlayfs it is written
+ * when no writer of it is open, and at no time that its inode tells.
  *
  * Hooks: lsm inode_setattr, inode_post_setattr (6.9), file_open. Only observe.
  * Closed: what is not noted here counts as changed.
@@ -22,12 +23,18 @@ struct mnt_idmap;
 /* The key of an inode in the container of current; the container, 0 if there is none. */
 static __always_inline struct container *in_container(struct touched_key *k, struct inode *inode)
 {
-	struct proc *r = proc_of(bpf_get_current_pid_tgid() >> 32);
+	struct task_struct *task = bpf_get_current_task_btf();
+	struct proc *r = proc_of(task->tgid);
+	struct orphan *o = r ? 0 : orphan_by(task);
 	__u64 id;
 
-	if (!r || !(r->flags & PROC_JUDGED))
+	if (r && r->flags & PROC_JUDGED)
+		id = r->program.container;
+	else if (o)
+		id = o->container;
+	else
 		return 0;
-	k->container = id = r->program.container;
+	k->container = id;
 	k->ino = inode->i_ino;
 	k->dev = inode->i_sb->s_dev;
 	k->generation = inode->i_generation;
@@ -37,6 +44,19 @@ static __always_inline struct container *in_container(struct touched_key *k, str
 static __always_inline bool is_program(struct inode *inode)
 {
 	return (inode->i_mode & S_IFMT) == S_IFREG && inode->i_mode & 0111;
+}
+
+/* Notes that somebody can write to a program; to what has changed anyway it does not matter. */
+static __always_inline void note_writer(const struct touched_key *k, struct inode *inode, struct container *c)
+{
+	struct touched_at written = { .written = 1 };
+
+	if (!bpf_map_lookup_elem(&touched, k) && !(is_program(inode) && changed(inode) <= c->start))
+		return;
+	if (bpf_map_update_elem(&touched, k, &written, BPF_ANY)) {
+		count(&full, FULL_TOUCHED);
+		c->unwatched = 1;
+	}
 }
 
 /* The inode is locked from here to touch_ends. */
@@ -51,12 +71,9 @@ int BPF_PROG(touch_begins, struct mnt_idmap *idmap, struct dentry *dentry, struc
 	if (ret || !c)
 		return ret;
 	t = bpf_map_lookup_elem(&touched, &k);
-	if (attr->ia_valid & ATTR_SIZE) {
-		if (t)
-			bpf_map_delete_elem(&touched, &k);
-		return 0;
-	}
-	if (t)
+	if (attr->ia_valid & ATTR_SIZE)
+		note_writer(&k, inode, c);
+	else if (t)
 		t->begun = t->changed == changed(inode) || changed(inode) <= c->start;
 	else if (is_program(inode) && changed(inode) <= c->start &&
 		 bpf_map_update_elem(&touched, &k, &begun, BPF_NOEXIST))
@@ -81,17 +98,19 @@ int BPF_PROG(touch_ends, struct mnt_idmap *idmap, struct dentry *dentry)
 	return 0;
 }
 
-/* Who may write counts as a writer before this; what it writes need not change the time,
-   which is coarse. */
+/* Who may write counts as a writer before this. */
 SEC("lsm/file_open")
 int BPF_PROG(touch_writer, struct file *file, int ret)
 {
+	struct inode *inode = file->f_inode;
 	struct touched_key k = {};
+	struct container *c;
 
-	if (ret || !(file->f_mode & FMODE_WRITE) || !in_container(&k, file->f_inode))
+	if (ret || !(file->f_mode & FMODE_WRITE))
 		return ret;
-	if (bpf_map_lookup_elem(&touched, &k))
-		bpf_map_delete_elem(&touched, &k);
+	c = in_container(&k, inode);
+	if (c)
+		note_writer(&k, inode, c);
 	return 0;
 }
 

@@ -77,7 +77,7 @@ type RawContainer struct {
 	Pod       uint32
 	Pid       uint32
 	Moved     uint32
-	Pad       uint32
+	Unwatched uint32
 }
 
 type RawCount struct {
@@ -465,7 +465,8 @@ type RawTallyKey struct {
 type RawTouchedAt struct {
 	_       structs.HostLayout
 	Changed uint64
-	Begun   uint64
+	Begun   uint32
+	Written uint32
 }
 
 type RawTouchedKey struct {
