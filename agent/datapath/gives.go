@@ -42,10 +42,7 @@ func (d *Datapath) WatchActs(want Acts) error {
 		return err
 	}
 	if d.noLSM != nil {
-		if want.Uses && (d.noCapabilities == nil || errors.Is(d.noCapabilities, capability.ErrBlind)) {
-			return capability.Attach(d.state)
-		}
-		return nil
+		return d.watchUses(want.Uses)
 	}
 	var programs []string
 	if want.Execs && !d.watched.Execs {
@@ -66,6 +63,18 @@ func (d *Datapath) WatchActs(want Acts) error {
 	}
 	d.watched.Execs, d.watched.Uses = d.watched.Execs || want.Execs, d.watched.Uses || want.Uses
 	return nil
+}
+
+// watchUses attaches what sees uses of capabilities without LSM, unless it did: to load it
+// is to read the kernel's symbols.
+func (d *Datapath) watchUses(want bool) error {
+	seen := d.noCapabilities == nil || errors.Is(d.noCapabilities, capability.ErrBlind)
+	if !want || d.watched.Uses || !seen {
+		return nil
+	}
+	err := capability.Attach(d.state)
+	d.watched.Uses = err == nil
+	return err
 }
 
 // UnwatchActs detaches what is not wanted any more.
