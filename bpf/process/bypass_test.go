@@ -112,6 +112,8 @@ var tricks = []trick{
 			return run(nil, s.allowed, s.allowed, s.path("script"))
 		})
 	}},
+	// The interpreter opens the script again, by the name that the exec had.
+	{name: "the allowed script by a link that changes", open: true, play: relinked},
 	// The kernel runs the loader, which maps other: an allow list should not have it.
 	{name: "a loader that is allowed", open: true, play: load},
 }
@@ -133,7 +135,9 @@ func TestBypass(t *testing.T) {
 				s := stage{loader: loader(t, r.Shell), cgroup: filepath.Dir(r.Cgroup)}
 				s.dir = bpftest.Overlay(t, func(lower string) error {
 					return first(copyFile(r.Shell, filepath.Join(lower, "allowed")), func() error {
-						return copyFile(r.Shell, filepath.Join(lower, "other"))
+						return first(copyFile(r.Shell, filepath.Join(lower, "other")), func() error {
+							return os.WriteFile(filepath.Join(lower, imageScript), []byte("#!/bin/sh\n"), 0o755)
+						})
 					})
 				})
 				s.allowed, s.other = s.path("allowed"), s.path("other")
@@ -141,6 +145,7 @@ func TestBypass(t *testing.T) {
 				r.Permit(state.RawPermit{List: bpftest.List, Program: r.Path(21, s.allowed)})
 				if trick.open {
 					r.Permit(state.RawPermit{List: bpftest.List, Program: r.Path(22, s.loader)})
+					r.Permit(state.RawPermit{List: bpftest.List, Program: r.Path(23, s.path(imageScript))})
 				}
 				cmd := exec.Command(self, s.dir, s.allowed, s.other, s.loader, s.cgroup)
 				if ruled {
@@ -348,6 +353,35 @@ func deep(s stage) error {
 			return run(nil, "./"+filepath.Base(s.allowed), s.argv("x")...)
 		})
 	})
+}
+
+// imageScript is a script of the container's image.
+const imageScript = "image.sh"
+
+// relinked points a link elsewhere as soon as an exec by it cannot fail any more; the
+// interpreter may have been faster.
+func relinked(s stage) error {
+	link, next, mine := s.path("link"), s.path("next"), s.path("mine")
+	err := os.WriteFile(mine, []byte(": > "+s.effect()), 0o644)
+	for n := 0; err == nil && n < 100; n++ {
+		err = first(os.Symlink(s.path(imageScript), link), func() error { return os.Symlink(mine, next) })
+		if err != nil {
+			break
+		}
+		var pid int
+		if pid, err = syscall.ForkExec(link, []string{link}, &syscall.ProcAttr{Files: []uintptr{0, 1, 2}}); err != nil {
+			break
+		}
+		err = os.Rename(next, link)
+		if _, e := syscall.Wait4(pid, nil, 0, nil); e != nil {
+			return e
+		}
+		if _, e := os.Stat(s.effect()); e == nil {
+			return nil
+		}
+		err = first(err, func() error { return os.Remove(link) })
+	}
+	return err
 }
 
 func script(s stage, at string) error {
