@@ -25,6 +25,9 @@ type names struct {
 	byID  map[execID]image
 	order []execID // ring of the ids in byID, oldest at next
 	next  int
+
+	ends    [256]execID // ring of those that ended last, oldest at nextEnd
+	nextEnd int
 }
 
 // image is a process image that is remembered.
@@ -119,14 +122,18 @@ func (n *names) process(ev *state.RawProcessEvent) rpc.Process {
 	return p
 }
 
-// ended lets go of what is told of processes that run.
+// ended lets go of what is told of processes that run, when as many others have ended:
+// of one that was killed there is more to tell.
 func (n *names) ended(id execID) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if known, ok := n.byID[id]; ok {
+	gone := &n.ends[n.nextEnd]
+	if known, ok := n.byID[*gone]; ok {
 		known.args = nil
-		n.byID[id] = known
+		n.byID[*gone] = known
 	}
+	*gone = id
+	n.nextEnd = (n.nextEnd + 1) % len(n.ends)
 }
 
 // parent is the exec id that a process image came from. It bears the parent's pid

@@ -328,13 +328,13 @@ static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, stru
 		r->flags |= PROC_JUDGED;
 	}
 	portray(r, task, bprm, false);
+	tell_exec(task, r, bprm->file, entry); /* before what it may come to, which is read at once */
 	if (judged)
 		check_exec(task, r, old_pid);
 	if (r->flags & PROC_SCRIPT)
 		bpf_task_storage_delete(&scripts, task);
 	a.r = r;
 	rule_exec(&a, rs, &parent);
-	tell_exec(task, r, bprm->file, entry);
 	return 0;
 }
 

@@ -119,7 +119,7 @@ func takeIDs(args []string, take func(r, e, s uintptr) syscall.Errno) error {
 }
 
 // dropThreads drops all of many threads to a user, as a daemon does that was
-// started by root, and then leaves a trace from one of them.
+// started by root, and then leaves a trace from one of them; --for D it lives on.
 func dropThreads(args []string) error {
 	ids, err := numbers(args[:1])
 	if err != nil {
@@ -155,7 +155,10 @@ func dropThreads(args []string) error {
 	if err := <-errs; err != nil {
 		return err
 	}
-	return touch(args[1:])
+	if err := touch(args[1:]); err != nil || len(args) < 4 || args[2] != "--for" {
+		return err
+	}
+	return sleep(args[3:])
 }
 
 // chown gives a new file to uid 1, once or N times, which needs CAP_CHOWN, and then

@@ -72,7 +72,7 @@ func actions() map[string]action {
 		"as-uid":             {"[--ambient CAP] UID GID PATH [ARG…]", 3, asUID},
 		"setresuid":          {"R E S touch FILE", 5, setresuid},
 		"setresuid-int80":    {"R E S touch FILE", 5, setresuidInt80},
-		"drop-threads":       {"UID FILE", 2, dropThreads},
+		"drop-threads":       {"UID FILE [--for D]", 2, dropThreads},
 	}
 }
 

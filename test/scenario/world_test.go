@@ -29,6 +29,14 @@ type world struct {
 // when the test ends.
 func newWorld(t *testing.T, cfg harness.Config) *world {
 	t.Helper()
+	w := newNode(t, cfg)
+	w.start()
+	return w
+}
+
+// newNode is newWorld before the agent is started.
+func newNode(t *testing.T, cfg harness.Config) *world {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		skip(t, "needs root")
 	}
@@ -51,7 +59,6 @@ func newWorld(t *testing.T, cfg harness.Config) *world {
 			}
 		}
 	})
-	w.start()
 	return w
 }
 
