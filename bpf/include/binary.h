@@ -103,7 +103,7 @@ static __always_inline bool only_touched(const struct binary *b, const struct co
 	struct touched_key k = { .container = container, .ino = b->ino, .dev = b->dev, .generation = b->generation };
 	struct touched_at *t = b->mount == c->root ? bpf_map_lookup_elem(&touched, &k) : 0;
 
-	return t && !t->written && !c->unwatched && t->changed == b->changed;
+	return t && !t->doubtful && !c->unwatched && t->changed == b->changed;
 }
 
 /*

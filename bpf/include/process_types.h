@@ -33,7 +33,7 @@ struct binary {
 };
 
 /* A program of a container's image whose mode, owner or times were changed, and no more
-   while nobody could write to it. */
+   while nobody could write to it or gave it a name. */
 struct touched_key {
 	__u64 container;
 	__u64 ino;
@@ -44,7 +44,7 @@ struct touched_key {
 struct touched_at {
 	__u64 changed; /* as of struct binary, by the last such change */
 	__u32 begun; /* 1: another is under way */
-	__u32 written; /* 1: somebody could write to it, and may still */
+	__u32 doubtful; /* 1: somebody could write to it, or has given it a name */
 };
 
 /* The script of an exec that is under way. */
@@ -77,7 +77,7 @@ struct container {
 	__u32 pod;
 	__u32 pid; /* of the entry */
 	__u32 moved; /* 1: a folder or a mount has been, since; paths may lead elsewhere */
-	__u32 unwatched; /* 1: touched had no room for a file that somebody could write to */
+	__u32 unwatched; /* 1: touched had no room for a file that is doubtful */
 };
 
 /* Credentials that gains are measured against. */

@@ -7,7 +7,8 @@
  * could write to is not, ever after: through a map of a file behind overlayfs it is written
  * when no writer of it is open, and at no time that its inode tells.
  *
- * Hooks: lsm inode_setattr, inode_post_setattr (6.9), file_open. Only observe.
+ * Hooks: lsm inode_setattr, inode_post_setattr (6.9), file_open, inode_rename, inode_link.
+ * Only observe.
  * Closed: what is not noted here counts as changed.
  */
 #include "binary.h"
@@ -46,14 +47,14 @@ static __always_inline bool is_program(struct inode *inode)
 	return (inode->i_mode & S_IFMT) == S_IFREG && inode->i_mode & 0111;
 }
 
-/* Notes that somebody can write to a program; to what has changed anyway it does not matter. */
-static __always_inline void note_writer(const struct touched_key *k, struct inode *inode, struct container *c)
+/* Notes that a program may not be what it was; of what has changed anyway the time tells. */
+static __always_inline void doubt(const struct touched_key *k, struct inode *inode, struct container *c)
 {
-	struct touched_at written = { .written = 1 };
+	struct touched_at doubtful = { .doubtful = 1 };
 
 	if (!bpf_map_lookup_elem(&touched, k) && !(is_program(inode) && changed(inode) <= c->start))
 		return;
-	if (bpf_map_update_elem(&touched, k, &written, BPF_ANY)) {
+	if (bpf_map_update_elem(&touched, k, &doubtful, BPF_ANY)) {
 		count(&full, FULL_TOUCHED);
 		c->unwatched = 1;
 	}
@@ -72,7 +73,7 @@ int BPF_PROG(touch_begins, struct mnt_idmap *idmap, struct dentry *dentry, struc
 		return ret;
 	t = bpf_map_lookup_elem(&touched, &k);
 	if (attr->ia_valid & ATTR_SIZE)
-		note_writer(&k, inode, c);
+		doubt(&k, inode, c);
 	else if (t)
 		t->begun = t->changed == changed(inode) || changed(inode) <= c->start;
 	else if (is_program(inode) && changed(inode) <= c->start &&
@@ -110,8 +111,35 @@ int BPF_PROG(touch_writer, struct file *file, int ret)
 		return ret;
 	c = in_container(&k, inode);
 	if (c)
-		note_writer(&k, inode, c);
+		doubt(&k, inode, c);
 	return 0;
+}
+
+/* By another name it is another program; in the tick of a chmod the time does not tell. */
+static __always_inline void note_name(struct dentry *dentry)
+{
+	struct inode *inode = cast(dentry->d_inode, struct inode);
+	struct touched_key k = {};
+	struct container *c = in_container(&k, inode);
+
+	if (c)
+		doubt(&k, inode, c);
+}
+
+SEC("lsm/inode_rename")
+int BPF_PROG(touch_renamed, struct inode *from, struct dentry *old, struct inode *to, struct dentry *new, int ret)
+{
+	if (!ret)
+		note_name(old);
+	return ret;
+}
+
+SEC("lsm/inode_link")
+int BPF_PROG(touch_linked, struct dentry *old, struct inode *to, struct dentry *new, int ret)
+{
+	if (!ret)
+		note_name(old);
+	return ret;
 }
 
 char _license[] SEC("license") = "Dual BSD/GPL";

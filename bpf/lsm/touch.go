@@ -12,7 +12,7 @@ import (
 
 // Touches are the programs by which a file of the image stays one when its mode, owner
 // or times change (6.9).
-var Touches = []string{touchProgTouchBegins, touchProgTouchEnds, touchProgTouchWriter}
+var Touches = []string{touchProgTouchBegins, touchProgTouchEnds, touchProgTouchWriter, touchProgTouchRenamed, touchProgTouchLinked}
 
 // LoadTouch loads them. The caller must close the collection.
 func LoadTouch(s *state.State) (*ebpf.Collection, error) {
@@ -34,5 +34,5 @@ func AttachTouch(s *state.State) error {
 		return err
 	}
 	defer coll.Close()
-	return attach(s, coll, touchProgTouchWriter, touchProgTouchEnds, touchProgTouchBegins)
+	return attach(s, coll, touchProgTouchWriter, touchProgTouchRenamed, touchProgTouchLinked, touchProgTouchEnds, touchProgTouchBegins)
 }

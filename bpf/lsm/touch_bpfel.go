@@ -16,67 +16,69 @@ import (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	touchMapAging        = "aging"
-	touchMapAttempts     = "attempts"
-	touchMapBlank        = "blank"
-	touchMapBuckets      = "buckets"
-	touchMapCgroups      = "cgroups"
-	touchMapContainers   = "containers"
-	touchMapCounts       = "counts"
-	touchMapDeferrals    = "deferrals"
-	touchMapDeparted     = "departed"
-	touchMapDoors        = "doors"
-	touchMapDrops        = "drops"
-	touchMapEdges        = "edges"
-	touchMapEnforceRing  = "enforce_ring"
-	touchMapFileRules    = "file_rules"
-	touchMapFlowRing     = "flow_ring"
-	touchMapFlows        = "flows"
-	touchMapFolders      = "folders"
-	touchMapFormers      = "formers"
-	touchMapFragments    = "fragments"
-	touchMapFresh        = "fresh"
-	touchMapFull         = "full"
-	touchMapLost         = "lost"
-	touchMapNetnses      = "netnses"
-	touchMapNodeAddrs    = "node_addrs"
-	touchMapNodePorts    = "node_ports"
-	touchMapOddities     = "oddities"
-	touchMapOrphans      = "orphans"
-	touchMapOwners       = "owners"
-	touchMapPaths        = "paths"
-	touchMapPeers        = "peers"
-	touchMapPermits      = "permits"
-	touchMapPlaces       = "places"
-	touchMapPods         = "pods"
-	touchMapPorts        = "ports"
-	touchMapPrefixes     = "prefixes"
-	touchMapProcessRing  = "process_ring"
-	touchMapProcesses    = "processes"
-	touchMapProcs        = "procs"
-	touchMapPrograms     = "programs"
-	touchMapReapers      = "reapers"
-	touchMapResolved     = "resolved"
-	touchMapRules        = "rules"
-	touchMapRulesets     = "rulesets"
-	touchMapSamples      = "samples"
-	touchMapScratches    = "scratches"
-	touchMapScripts      = "scripts"
-	touchMapSequence     = "sequence"
-	touchMapServices     = "services"
-	touchMapSettings     = "settings"
-	touchMapSources      = "sources"
-	touchMapSpared       = "spared"
-	touchMapStamps       = "stamps"
-	touchMapSubscribed   = "subscribed"
-	touchMapTallies      = "tallies"
-	touchMapThreadCreds  = "thread_creds"
-	touchMapTimes        = "times"
-	touchMapTotals       = "totals"
-	touchMapTouched      = "touched"
-	touchProgTouchBegins = "touch_begins"
-	touchProgTouchEnds   = "touch_ends"
-	touchProgTouchWriter = "touch_writer"
+	touchMapAging         = "aging"
+	touchMapAttempts      = "attempts"
+	touchMapBlank         = "blank"
+	touchMapBuckets       = "buckets"
+	touchMapCgroups       = "cgroups"
+	touchMapContainers    = "containers"
+	touchMapCounts        = "counts"
+	touchMapDeferrals     = "deferrals"
+	touchMapDeparted      = "departed"
+	touchMapDoors         = "doors"
+	touchMapDrops         = "drops"
+	touchMapEdges         = "edges"
+	touchMapEnforceRing   = "enforce_ring"
+	touchMapFileRules     = "file_rules"
+	touchMapFlowRing      = "flow_ring"
+	touchMapFlows         = "flows"
+	touchMapFolders       = "folders"
+	touchMapFormers       = "formers"
+	touchMapFragments     = "fragments"
+	touchMapFresh         = "fresh"
+	touchMapFull          = "full"
+	touchMapLost          = "lost"
+	touchMapNetnses       = "netnses"
+	touchMapNodeAddrs     = "node_addrs"
+	touchMapNodePorts     = "node_ports"
+	touchMapOddities      = "oddities"
+	touchMapOrphans       = "orphans"
+	touchMapOwners        = "owners"
+	touchMapPaths         = "paths"
+	touchMapPeers         = "peers"
+	touchMapPermits       = "permits"
+	touchMapPlaces        = "places"
+	touchMapPods          = "pods"
+	touchMapPorts         = "ports"
+	touchMapPrefixes      = "prefixes"
+	touchMapProcessRing   = "process_ring"
+	touchMapProcesses     = "processes"
+	touchMapProcs         = "procs"
+	touchMapPrograms      = "programs"
+	touchMapReapers       = "reapers"
+	touchMapResolved      = "resolved"
+	touchMapRules         = "rules"
+	touchMapRulesets      = "rulesets"
+	touchMapSamples       = "samples"
+	touchMapScratches     = "scratches"
+	touchMapScripts       = "scripts"
+	touchMapSequence      = "sequence"
+	touchMapServices      = "services"
+	touchMapSettings      = "settings"
+	touchMapSources       = "sources"
+	touchMapSpared        = "spared"
+	touchMapStamps        = "stamps"
+	touchMapSubscribed    = "subscribed"
+	touchMapTallies       = "tallies"
+	touchMapThreadCreds   = "thread_creds"
+	touchMapTimes         = "times"
+	touchMapTotals        = "totals"
+	touchMapTouched       = "touched"
+	touchProgTouchBegins  = "touch_begins"
+	touchProgTouchEnds    = "touch_ends"
+	touchProgTouchLinked  = "touch_linked"
+	touchProgTouchRenamed = "touch_renamed"
+	touchProgTouchWriter  = "touch_writer"
 )
 
 // loadTouch returns the embedded CollectionSpec for touch.
@@ -121,9 +123,11 @@ type touchSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type touchProgramSpecs struct {
-	TouchBegins *ebpf.ProgramSpec `ebpf:"touch_begins"`
-	TouchEnds   *ebpf.ProgramSpec `ebpf:"touch_ends"`
-	TouchWriter *ebpf.ProgramSpec `ebpf:"touch_writer"`
+	TouchBegins  *ebpf.ProgramSpec `ebpf:"touch_begins"`
+	TouchEnds    *ebpf.ProgramSpec `ebpf:"touch_ends"`
+	TouchLinked  *ebpf.ProgramSpec `ebpf:"touch_linked"`
+	TouchRenamed *ebpf.ProgramSpec `ebpf:"touch_renamed"`
+	TouchWriter  *ebpf.ProgramSpec `ebpf:"touch_writer"`
 }
 
 // touchMapSpecs contains maps before they are loaded into the kernel.
@@ -349,15 +353,19 @@ type touchVariables struct {
 //
 // It can be passed to loadTouchObjects or ebpf.CollectionSpec.LoadAndAssign.
 type touchPrograms struct {
-	TouchBegins *ebpf.Program `ebpf:"touch_begins"`
-	TouchEnds   *ebpf.Program `ebpf:"touch_ends"`
-	TouchWriter *ebpf.Program `ebpf:"touch_writer"`
+	TouchBegins  *ebpf.Program `ebpf:"touch_begins"`
+	TouchEnds    *ebpf.Program `ebpf:"touch_ends"`
+	TouchLinked  *ebpf.Program `ebpf:"touch_linked"`
+	TouchRenamed *ebpf.Program `ebpf:"touch_renamed"`
+	TouchWriter  *ebpf.Program `ebpf:"touch_writer"`
 }
 
 func (p *touchPrograms) Close() error {
 	return _TouchClose(
 		p.TouchBegins,
 		p.TouchEnds,
+		p.TouchLinked,
+		p.TouchRenamed,
 		p.TouchWriter,
 	)
 }

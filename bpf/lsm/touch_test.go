@@ -60,6 +60,7 @@ var changes = []struct {
 		return errors.Join(err, os.Chmod(other, 0o711), os.Truncate(other, st.Size()))
 	}, other, false},
 	{"another name", func() error { return errors.Join(os.Chmod(other, 0o711), os.Rename(other, "/moved")) }, "/moved", false},
+	{"a link", func() error { return errors.Join(os.Chmod(other, 0o711), os.Link(other, "/link")) }, "/link", false},
 	{"a copy", func() error {
 		b, err := os.ReadFile(other)
 		return errors.Join(err, os.WriteFile("/copy", b, 0o755), os.Chmod("/copy", 0o711))

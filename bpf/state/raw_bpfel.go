@@ -463,10 +463,10 @@ type RawTallyKey struct {
 }
 
 type RawTouchedAt struct {
-	_       structs.HostLayout
-	Changed uint64
-	Begun   uint32
-	Written uint32
+	_        structs.HostLayout
+	Changed  uint64
+	Begun    uint32
+	Doubtful uint32
 }
 
 type RawTouchedKey struct {
