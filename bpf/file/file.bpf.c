@@ -17,6 +17,9 @@
 #define PROT_EXEC 4
 #define VM_EXEC 4
 
+struct mnt_idmap;
+struct posix_acl;
+
 #define MS_REMOUNT 32
 #define MS_MOVE 8192
 #define MS_PROPAGATION (15 << 17) /* MS_UNBINDABLE, MS_PRIVATE, MS_SLAVE, MS_SHARED */
@@ -164,6 +167,26 @@ int BPF_PROG(lsm_chmod, const struct path *path, umode_t mode, int ret)
 	return ret ?: answer(path->dentry, path->mnt, BIT(OP_CHMOD));
 }
 
+/* An access control list is a mode too. The hook has no mount: a file that the path does
+   not tell of then goes by its place. */
+static __always_inline int answer_acl(struct dentry *dentry)
+{
+	return answer(dentry, bpf_get_current_task_btf()->fs->root.mnt, BIT(OP_CHMOD));
+}
+
+SEC("lsm/inode_set_acl")
+int BPF_PROG(lsm_set_acl, struct mnt_idmap *idmap, struct dentry *dentry, const char *name, struct posix_acl *acl,
+	     int ret)
+{
+	return ret ?: answer_acl(dentry);
+}
+
+SEC("lsm/inode_remove_acl")
+int BPF_PROG(lsm_remove_acl, struct mnt_idmap *idmap, struct dentry *dentry, const char *name, int ret)
+{
+	return ret ?: answer_acl(dentry);
+}
+
 SEC("lsm/path_chown")
 int BPF_PROG(lsm_chown, const struct path *path, unsigned long long uid, unsigned long long gid, int ret)
 {
@@ -183,10 +206,18 @@ int BPF_PROG(lsm_ftruncate, struct file *file, int ret)
 	return ret ?: answer_file(file, BIT(OP_TRUNCATE));
 }
 
+/* An exec maps what it makes the process of: that is a rule on execs to judge. */
+static __always_inline bool in_exec(void)
+{
+	struct task_struct___exec *task = (void *)bpf_get_current_task_btf();
+
+	return bpf_core_field_exists(task->in_execve) && BPF_CORE_READ_BITFIELD_PROBED(task, in_execve);
+}
+
 /* No file: 0, which not every kernel's verifier believes of an argument. */
 static __always_inline int answer_mapping(struct file *file)
 {
-	return file ? answer_file(file, BIT(OP_MMAP_EXEC)) : 0;
+	return file && !in_exec() ? answer_file(file, BIT(OP_MMAP_EXEC)) : 0;
 }
 
 SEC("lsm/mmap_file")

@@ -20,7 +20,7 @@ var byOperation = [...][]string{
 	state.OpWrite:     {fileProgLsmOpen, fileProgLsmReceive},
 	state.OpCreate:    {fileProgLsmMknod, fileProgLsmMkdir, fileProgLsmSymlink},
 	state.OpDelete:    {fileProgLsmUnlink, fileProgLsmRmdir},
-	state.OpChmod:     {fileProgLsmChmod},
+	state.OpChmod:     {fileProgLsmChmod, fileProgLsmSetAcl, fileProgLsmRemoveAcl},
 	state.OpChown:     {fileProgLsmChown},
 	state.OpMmapExec:  {fileProgLsmMmap, fileProgLsmMprotect},
 	state.OpTruncate:  {fileProgLsmTruncate, fileProgLsmFtruncate},

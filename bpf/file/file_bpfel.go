@@ -87,8 +87,10 @@ const (
 	fileProgLsmOpen      = "lsm_open"
 	fileProgLsmPivotRoot = "lsm_pivot_root"
 	fileProgLsmReceive   = "lsm_receive"
+	fileProgLsmRemoveAcl = "lsm_remove_acl"
 	fileProgLsmRename    = "lsm_rename"
 	fileProgLsmRmdir     = "lsm_rmdir"
+	fileProgLsmSetAcl    = "lsm_set_acl"
 	fileProgLsmSymlink   = "lsm_symlink"
 	fileProgLsmTruncate  = "lsm_truncate"
 	fileProgLsmUnlink    = "lsm_unlink"
@@ -149,8 +151,10 @@ type fileProgramSpecs struct {
 	LsmOpen      *ebpf.ProgramSpec `ebpf:"lsm_open"`
 	LsmPivotRoot *ebpf.ProgramSpec `ebpf:"lsm_pivot_root"`
 	LsmReceive   *ebpf.ProgramSpec `ebpf:"lsm_receive"`
+	LsmRemoveAcl *ebpf.ProgramSpec `ebpf:"lsm_remove_acl"`
 	LsmRename    *ebpf.ProgramSpec `ebpf:"lsm_rename"`
 	LsmRmdir     *ebpf.ProgramSpec `ebpf:"lsm_rmdir"`
+	LsmSetAcl    *ebpf.ProgramSpec `ebpf:"lsm_set_acl"`
 	LsmSymlink   *ebpf.ProgramSpec `ebpf:"lsm_symlink"`
 	LsmTruncate  *ebpf.ProgramSpec `ebpf:"lsm_truncate"`
 	LsmUnlink    *ebpf.ProgramSpec `ebpf:"lsm_unlink"`
@@ -392,8 +396,10 @@ type filePrograms struct {
 	LsmOpen      *ebpf.Program `ebpf:"lsm_open"`
 	LsmPivotRoot *ebpf.Program `ebpf:"lsm_pivot_root"`
 	LsmReceive   *ebpf.Program `ebpf:"lsm_receive"`
+	LsmRemoveAcl *ebpf.Program `ebpf:"lsm_remove_acl"`
 	LsmRename    *ebpf.Program `ebpf:"lsm_rename"`
 	LsmRmdir     *ebpf.Program `ebpf:"lsm_rmdir"`
+	LsmSetAcl    *ebpf.Program `ebpf:"lsm_set_acl"`
 	LsmSymlink   *ebpf.Program `ebpf:"lsm_symlink"`
 	LsmTruncate  *ebpf.Program `ebpf:"lsm_truncate"`
 	LsmUnlink    *ebpf.Program `ebpf:"lsm_unlink"`
@@ -414,8 +420,10 @@ func (p *filePrograms) Close() error {
 		p.LsmOpen,
 		p.LsmPivotRoot,
 		p.LsmReceive,
+		p.LsmRemoveAcl,
 		p.LsmRename,
 		p.LsmRmdir,
+		p.LsmSetAcl,
 		p.LsmSymlink,
 		p.LsmTruncate,
 		p.LsmUnlink,

@@ -112,6 +112,11 @@ var uses = []struct {
 		}
 		return f.Chmod(0o777)
 	}, func(p place) bool { return stat(p.secret("file")).Mode&0o777 != 0o644 }},
+	{"access control list", state.OpChmod, func(p place) error {
+		// acl(5) as an extended attribute: version 2, then tag, permissions and id of each entry.
+		acl := []byte("\x02\x00\x00\x00\x01\x00\x06\x00\xff\xff\xff\xff\x04\x00\x07\x00\xff\xff\xff\xff\x20\x00\x07\x00\xff\xff\xff\xff")
+		return unix.Setxattr(p.secret("file"), "system.posix_acl_access", acl, 0)
+	}, func(p place) bool { return stat(p.secret("file")).Mode&0o777 != 0o644 }},
 	{"chown", state.OpChown, func(p place) error { return os.Chown(p.secret("file"), 1, 1) }, func(p place) bool { return stat(p.secret("file")).Uid != 0 }},
 	{"mount", state.OpMountOver, func(p place) error {
 		return unix.Mount(p.free("file"), p.secret("file"), "", unix.MS_BIND, "")
@@ -217,6 +222,7 @@ func TestUse(t *testing.T) {
 				p := place(filepath.Join(r.Dir, names[action]))
 				must(t, p.fill())
 				r.Folder(p.secret("")+"/", 0, covered)
+				r.Place(p.secret(""), 0, covered) // an access control list goes by it alone
 				before := r.Acts(action)
 				cmd := r.Command(os.Args[0], string(p))
 				cmd.Env = append(os.Environ(), useEnv+"="+strconv.Itoa(i))
@@ -240,6 +246,14 @@ func TestUse(t *testing.T) {
 			r.Unguard(covered, use.operation)
 		})
 	}
+}
+
+// TestExecMapsNothing: what an exec maps is none of the process's that asks for it.
+func TestExecMapsNothing(t *testing.T) {
+	r := guarded(t)
+	r.Guard(covered, state.OpMmapExec, state.ActionDeny)
+	r.Folder(filepath.Dir(r.Copy("secret/sh"))+"/", 0, covered)
+	r.Want("a program that the shell may not map", r.Runs(r.Dir+"/secret/sh"), true)
 }
 
 func ending(t *testing.T, cmd *exec.Cmd) (o outcome, out []byte) {

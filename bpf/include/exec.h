@@ -143,9 +143,11 @@ static __always_inline struct proc *revive(struct task_struct *task, const struc
 
 	if (!r)
 		return 0;
+	r->exec_id = task->start_boottime;
 	r->slot = o->slot;
 	r->pod = o->pod;
 	r->pid = task->tgid;
+	r->parent_pid = task->real_parent->tgid;
 	r->cgroup = cgroup_of(task);
 	r->program.container = o->container;
 	r->base = o->base;

@@ -200,6 +200,10 @@ struct task_struct {
 	struct callback_head *task_works;
 };
 
+struct task_struct___exec {
+	unsigned in_execve : 1;
+};
+
 struct super_block {
 	__u32 s_dev;
 	struct dentry *s_root;

@@ -10,6 +10,8 @@
  * it is not, and parse_frame says what it is. Sets what of f was not zeroed and is read
  * of a flow's frame.
  */
+#define TCP_HEADER 20 /* without options */
+
 static __always_inline bool parse_usual(struct __sk_buff *skb, struct frame *f)
 {
 	struct iphdr *ip = (void *)(long)skb->data + ETH_HLEN;
@@ -21,7 +23,7 @@ static __always_inline bool parse_usual(struct __sk_buff *skb, struct frame *f)
 	if (*(__u8 *)ip != 0x45 || ip->protocol != IPPROTO_TCP || ip->frag_off & bpf_htons(MF | OFFSET))
 		return false;
 	end = ETH_HLEN + bpf_ntohs(ip->tot_len);
-	if (end < ETH_HLEN + sizeof(*ip) + 14 || end > skb->len || skb->vlan_present)
+	if (end < ETH_HLEN + sizeof(*ip) + TCP_HEADER || end > skb->len || skb->vlan_present)
 		return false;
 	map_v4(&f->src, ip->saddr);
 	map_v4(&f->dst, ip->daddr);

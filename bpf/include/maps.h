@@ -255,8 +255,9 @@ static __always_inline bool enforcing(void)
 static __always_inline void count(void *map, __u32 index)
 {
 	__u64 *n = bpf_map_lookup_elem(map, &index);
-	if (n)
-		*n += 1;
+
+	if (n) /* LSM programs may be preempted by others of this processor */
+		__sync_fetch_and_add(n, 1);
 }
 
 #endif

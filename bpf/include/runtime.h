@@ -176,8 +176,8 @@ static __always_inline bool tally_up(__u32 pod, const struct ruling *by, __u32 k
 		count(&full, FULL_TALLIES);
 		return told;
 	}
-	t->acts += 1;
-	t->held += !told;
+	__sync_fetch_and_add(&t->acts, 1);
+	__sync_fetch_and_add(&t->held, !told);
 	return told;
 }
 

@@ -87,6 +87,8 @@ static __always_inline bool adopt(struct task_struct *task, struct file *file)
 	read_creds(task, &made.creds);
 	made.base = o ? o->base : made.creds;
 	portray_running(&made, task, file);
+	if (o) /* as revive has it: the pod may have changed the file since */
+		made.flags &= ~(PROC_IMAGE | PROC_ROOT);
 	return !bpf_map_update_elem(&procs, &tgid, &made, BPF_NOEXIST);
 }
 
