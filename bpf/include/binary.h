@@ -125,4 +125,19 @@ static __always_inline bool of_image(const struct binary *b, __u32 mnt_ns, const
 	       !(c->start && b->changed > c->start && !only_touched(b, c, container));
 }
 
+/* Notes the script that an exec begins with, for known_by. */
+static __always_inline void note_script(struct task_struct *task, struct linux_binprm *bprm, struct file *file)
+{
+	struct script *s = bpf_task_storage_get(&scripts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
+
+	if (!s) {
+		count(&full, FULL_SCRIPTS);
+		return;
+	}
+	s->bprm = (__u64)bprm;
+	look_at(&s->binary, file, task->nsproxy->mnt_ns);
+	if (!walk_path(&s->path, &s->folder, file))
+		s->binary.flags |= BINARY_CUT;
+}
+
 #endif

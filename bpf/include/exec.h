@@ -260,83 +260,113 @@ static __always_inline void rule_exec(const struct actor *a, const struct rulese
 	report_act(a, &by, ACT_EXEC, 0, 0, a->r ? &a->r->path : 0);
 }
 
-/* An entry for which there is no room is judged from now on all the same. */
-static __always_inline void remember_entry(struct task_struct *task, const struct cgroup_pod *c)
-{
-	struct orphan o = { .container = c->container, .slot = c->slot, .pod = c->pod };
+/* Who execs. */
+struct executor {
+	struct actor a; /* r: the record, 0: there is no room for one, or none yet */
+	struct cgroup_pod *c;
+	__u64 cgroup;
+	bool judged; /* it, or an ancestor, made its entry */
+	bool orphan;
+	bool own; /* it is to run a file of its own mount namespace: no runtime's start-up */
+	__u8 _pad[5];
+};
 
-	read_creds(task, &o.base);
-	remember(task, &o);
+/* False: it is no pod's. */
+static __always_inline bool find_executor(struct executor *x, struct task_struct *task, struct linux_binprm *bprm)
+{
+	struct orphan *o;
+
+	x->a.task = task;
+	x->a.r = proc_of(task->tgid);
+	x->cgroup = cgroup_of(task);
+	x->c = pod_of(x->cgroup);
+	o = x->a.r ? 0 : bpf_task_storage_get(&orphans, task, 0, 0);
+	x->orphan = o;
+	x->judged = o || (x->a.r && x->a.r->flags & PROC_JUDGED);
+	x->own = mount_of(bprm->file)->mnt_ns == task->nsproxy->mnt_ns;
+	if (!x->c && !x->judged)
+		x->c = x->own ? join(task, x->cgroup) : 0;
+	if (o) {
+		x->a.slot = o->slot;
+		x->a.pod = o->pod;
+		x->a.r = recover(task, o);
+	} else if (x->judged) {
+		x->a.slot = x->a.r->slot;
+		x->a.pod = x->a.r->pod;
+	} else if (x->c) {
+		x->a.slot = x->c->slot;
+		x->a.pod = x->c->pod;
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* An entry for which there is no room is judged from now on all the same. */
+static __always_inline void remember_entry(const struct executor *x)
+{
+	struct orphan o = { .container = x->c->container, .slot = x->c->slot, .pod = x->c->pod };
+
+	read_creds(x->a.task, &o.base);
+	remember(x->a.task, &o);
+}
+
+/* What the record says of a process anew with each exec, but for its program. */
+static __always_inline void renew(struct proc *r, const struct executor *x)
+{
+	struct task_struct *task = x->a.task;
+
+	r->parent_exec_id = r->exec_id ?: r->parent_exec_id;
+	r->exec_id = bpf_ktime_get_boot_ns();
+	r->pid = task->tgid;
+	r->parent_pid = task->real_parent->tgid;
+	r->cgroup = x->cgroup;
+	r->net_ns = task->nsproxy->net_ns->ns.inum;
+	r->pid_ns = task->nsproxy->pid_ns_for_children->ns.inum;
+	r->flags &= PROC_JUDGED;
+	r->slot = x->a.slot;
+	r->pod = x->a.pod;
+	read_creds(task, &r->creds);
+	if (x->judged || !x->own)
+		return;
+	r->program.container = x->c->container;
+	r->base = r->creds;
+	r->flags |= PROC_JUDGED;
 }
 
 static __always_inline int on_exec(struct task_struct *task, __u32 old_pid, struct linux_binprm *bprm)
 {
-	__u32 tgid = task->tgid, entry = 0;
-	struct mnt_namespace *ns = task->nsproxy->mnt_ns;
-	struct actor a = { .task = task };
-	struct proc *r = proc_of(tgid);
-	__u64 cgroup = cgroup_of(task);
-	struct cgroup_pod *c = pod_of(cgroup);
-	struct orphan *o = r ? 0 : bpf_task_storage_get(&orphans, task, 0, 0);
+	struct executor x = {};
 	struct identity parent;
 	struct ruleset *rs;
-	bool judged, own;
+	__u32 entry = 0;
+	struct proc *r;
 
-	if (o) {
-		r = recover(task, o);
-		a.slot = o->slot;
-		a.pod = o->pod;
-	}
-	judged = o || (r && r->flags & PROC_JUDGED);
-	own = mount_of(bprm->file)->mnt_ns == ns;
-	if (!c && !judged) {
-		c = own ? join(task, cgroup) : 0;
-		if (!c)
-			return 0;
-	}
-	if (r && judged) {
-		a.slot = r->slot;
-		a.pod = r->pod;
-	} else if (!o) {
-		a.slot = c->slot;
-		a.pod = c->pod;
-	}
-	rs = judged || own ? rules_of(a.slot, a.pod) : 0;
-	identify_parent(&parent, rs, judged ? r : 0);
-	if (!r && !o)
-		r = make_proc(tgid);
-	if (!judged && own)
-		entry = enter(task, cgroup, c, ns);
+	if (!find_executor(&x, task, bprm))
+		return 0;
+	r = (struct proc *)x.a.r;
+	rs = x.judged || x.own ? rules_of(x.a.slot, x.a.pod) : 0;
+	identify_parent(&parent, rs, x.judged ? r : 0);
+	if (!r && !x.orphan)
+		r = make_proc(task->tgid);
+	if (!x.judged && x.own)
+		entry = enter(task, x.cgroup, x.c, task->nsproxy->mnt_ns);
+	x.a.r = 0;
 	if (!r) {
-		if (!judged && own)
-			remember_entry(task, c);
-		rule_exec(&a, rs, &parent);
+		if (!x.judged && x.own)
+			remember_entry(&x);
+		rule_exec(&x.a, rs, &parent);
 		return 0;
 	}
-	r->parent_exec_id = r->exec_id ?: r->parent_exec_id;
-	r->exec_id = bpf_ktime_get_boot_ns();
-	r->pid = tgid;
-	r->parent_pid = task->real_parent->tgid;
-	r->cgroup = cgroup;
-	r->net_ns = task->nsproxy->net_ns->ns.inum;
-	r->pid_ns = task->nsproxy->pid_ns_for_children->ns.inum;
-	r->flags &= PROC_JUDGED;
-	r->slot = a.slot;
-	r->pod = a.pod;
-	read_creds(task, &r->creds);
-	if (!judged && own) {
-		r->program.container = c->container;
-		r->base = r->creds;
-		r->flags |= PROC_JUDGED;
-	}
+	renew(r, &x);
 	portray(r, task, bprm, false);
 	tell_exec(task, r, bprm->file, entry); /* before what it may come to, which is read at once */
-	if (judged)
+	if (x.judged)
 		check_exec(task, r, old_pid);
 	if (r->flags & PROC_SCRIPT)
 		bpf_task_storage_delete(&scripts, task);
-	a.r = r;
-	rule_exec(&a, rs, &parent);
+	x.a.r = r;
+	rule_exec(&x.a, rs, &parent);
 	return 0;
 }
 

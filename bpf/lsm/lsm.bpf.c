@@ -19,7 +19,6 @@ int BPF_PROG(lsm_exec_begins, struct linux_binprm *bprm, int ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
 	struct script *s;
-
 	bool first = bprm->interp == bprm->filename, script = bprm->buf[0] == '#' && bprm->buf[1] == '!';
 
 	if (ret || !(first || script))
@@ -31,15 +30,7 @@ int BPF_PROG(lsm_exec_begins, struct linux_binprm *bprm, int ret)
 		return 0;
 	if (!pod_of(cgroup_of(task)) && !proc_of(task->tgid))
 		return 0;
-	s = bpf_task_storage_get(&scripts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!s) {
-		count(&full, FULL_SCRIPTS);
-		return 0;
-	}
-	s->bprm = (__u64)bprm;
-	look_at(&s->binary, bprm->file, task->nsproxy->mnt_ns);
-	if (!walk_path(&s->path, &s->folder, bprm->file))
-		s->binary.flags |= BINARY_CUT;
+	note_script(task, bprm, bprm->file);
 	return 0;
 }
 

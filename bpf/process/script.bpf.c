@@ -44,22 +44,12 @@ SEC("tp_btf/sched_prepare_exec")
 int BPF_PROG(script_exec, struct task_struct *task, struct linux_binprm *bprm)
 {
 	struct file *file;
-	struct script *s;
 
 	if (bprm->interp == bprm->filename || bprm->executable) /* binfmt_misc kept that one */
 		return 0;
 	file = released(task);
-	if (!file)
-		return 0;
-	s = bpf_task_storage_get(&scripts, task, 0, BPF_LOCAL_STORAGE_GET_F_CREATE);
-	if (!s) {
-		count(&full, FULL_SCRIPTS);
-		return 0;
-	}
-	s->bprm = (__u64)bprm;
-	look_at(&s->binary, file, task->nsproxy->mnt_ns);
-	if (!walk_path(&s->path, &s->folder, file))
-		s->binary.flags |= BINARY_CUT;
+	if (file)
+		note_script(task, bprm, file);
 	return 0;
 }
 
