@@ -3,11 +3,7 @@
 package scenario
 
 import (
-	"context"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -185,20 +181,11 @@ func TestActFlood(t *testing.T) {
 // metrics is what Prometheus would read.
 func (s *restricted) metrics() string {
 	s.Helper()
-	client := http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, "unix", s.node.Socket)
-	}}}
-	defer client.CloseIdleConnections()
-	answer, err := client.Get("http://agent/metrics")
+	text, err := s.node.Metrics(s.Context())
 	if err != nil {
 		s.Fatal(err)
 	}
-	defer answer.Body.Close()
-	b, err := io.ReadAll(answer.Body)
-	if err != nil {
-		s.Fatal(err)
-	}
-	return string(b)
+	return text
 }
 
 // TestCloseWithoutLSM: a pod that a Deny rule selects is closed where nothing can be
