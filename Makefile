@@ -35,7 +35,7 @@ test: deps deps-cri deps-vm build ## every test; needs root, leaves nothing behi
 test-vm: deps deps-vm ## the tests that run under other kernels, in guests of QEMU
 	$(SUDO) env "PATH=$(PATH)" REQUIRE='$(REQUIRE)' go test -count=1 -timeout 20m -v ./test/vm
 
-bench: deps build ## the figures of docs/PERFORMANCE.md, to stdout and bench.json
+bench: deps deps-vm build ## the figures of docs/PERFORMANCE.md, to stdout and bench.json
 	$(SUDO) env "PATH=$(PATH)" go run ./test/bench
 
 generate: deps-generate ## rebuild everything generated: BPF objects, deepcopy, CRDs
@@ -54,7 +54,7 @@ deps-cri:
 	test/cri/install.sh
 
 deps-vm:
-	$(if $(and $(shell command -v qemu-system-x86_64),$(shell command -v busybox)),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends qemu-system-x86 busybox-static || echo 'test/vm: its tests will be skipped' >&2)
+	$(if $(and $(shell command -v qemu-system-x86_64),$(shell command -v busybox)),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends qemu-system-x86 busybox-static || echo 'no guests: what needs them will be left out' >&2)
 
 deps-generate:
 	$(if $(and $(shell command -v clang-19),$(shell command -v clang-format-19),$(wildcard /usr/include/bpf/bpf_helpers.h)),,$(APT) update -qq && $(APT) install -y -qq --no-install-recommends clang-19 llvm-19 clang-format-19 libbpf-dev linux-libc-dev)

@@ -63,7 +63,7 @@ func measure(ctx context.Context, f figures, bin string) error {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, figures, string) error
-	}{{"packets", packets}, {"pods", pods}, {"events", events}, {"large", large}, {"rates", rates}} {
+	}{{"packets", packets}, {"pods", pods}, {"events", events}, {"opens", opens}, {"large", large}, {"rates", rates}} {
 		if err := part.run(ctx, f, bin); err != nil {
 			return fmt.Errorf("%s: %w", part.name, err)
 		}
