@@ -136,6 +136,21 @@ func TestAgentSaysWhatIsOdd(t *testing.T) {
 	}
 }
 
+// In another pid namespace every process of a pod would seem to be gone.
+func TestNeedsThePIDNamespace(t *testing.T) {
+	i := instance{t.TempDir(), string(bpftest.Dir(t))}
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	for says, args := range map[string][]string{"hostPID": i.agent(), "below the floor": {"doctor"}} {
+		cmd := sluice(ctx, args...)
+		cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}
+		out, err := cmd.CombinedOutput()
+		if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(string(out), says) || !strings.Contains(string(out), "pid namespace") {
+			t.Errorf("%v: %v: %s", args, err, out)
+		}
+	}
+}
+
 func TestNeedsRoot(t *testing.T) {
 	for _, command := range []string{"demo", "doctor"} {
 		cmd := sluice(t.Context(), command)

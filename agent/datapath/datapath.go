@@ -78,6 +78,9 @@ type Datapath struct {
 // Open installs programs and maps, or adopts and updates those that are pinned.
 // Flows, identities and verdicts are kept.
 func Open(c Config) (*Datapath, error) {
+	if err := ownPIDs(); err != nil {
+		return nil, err
+	}
 	if err := mountBPF(c.BPFFS); err != nil {
 		return nil, err
 	}

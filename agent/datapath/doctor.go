@@ -39,6 +39,9 @@ func Probe() []Capability {
 	defer s.Close()
 	return []Capability{
 		{
+			Name: "pid namespace", Gives: "process records are told from those of processes that are gone", Required: true,
+			Err: ownPIDs(),
+		}, {
 			Name: "tcx", Gives: "pod door: every frame of a pod is denied or allowed", Required: true,
 			Err: load(func() (*ebpf.Collection, error) { return door.Load(s, door.Config{}) }),
 		}, {
