@@ -23,6 +23,7 @@ type Container struct {
 	Slot, Pod uint32
 	pid       uint32 // of its first process
 	mntNS     uint32
+	root      uint64 // id of the mount that is its root
 	lastMount uint64
 	start     uint64 // just before it began; CLOCK_REALTIME, ns; 0: on the node's own files
 }
@@ -41,7 +42,7 @@ func (d *Datapath) Containers() ([]Container, error) {
 	var list []Container
 	it := d.state.Containers.Iterate()
 	for it.Next(&id, &c) {
-		list = append(list, Container{ID: id, Slot: c.Slot, Pod: c.Pod, pid: c.Pid, mntNS: c.MntNs, lastMount: c.LastMount, start: c.Start})
+		list = append(list, Container{ID: id, Slot: c.Slot, Pod: c.Pod, pid: c.Pid, mntNS: c.MntNs, root: c.Root, lastMount: c.LastMount, start: c.Start})
 	}
 	if err := it.Err(); err != nil {
 		return nil, fmt.Errorf("list containers: %w", err)
@@ -82,7 +83,7 @@ func (d *Datapath) OpenContainer(c Container, cgroup string) (*Resolver, error) 
 		if err != nil {
 			continue
 		}
-		if !chrooted(root) {
+		if c.beganAt(root) {
 			return &Resolver{c, root, d.noScripts}, nil
 		}
 		unix.Close(root)
@@ -90,15 +91,15 @@ func (d *Datapath) OpenContainer(c Container, cgroup string) (*Resolver, error) 
 	return nil, ErrGone
 }
 
-// chrooted says whether a process's root is a folder of the pod's choice: that of a
-// container is the root of a mount. Not so where the
-// kernel does not tell.
-func chrooted(root int) bool {
+// beganAt says whether a process's root is the container's: the root of the mount that
+// the kernel noted when it began. Another mount, or a folder of this one, is of the pod's
+// choice. Where mounts have no unique ids (before 6.8) both sides have the other kind.
+func (c *Container) beganAt(root int) bool {
 	var st unix.Statx_t
-	if err := unix.Statx(root, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS, &st); err != nil {
-		return true
+	if err := unix.Statx(root, "", unix.AT_EMPTY_PATH, unix.STATX_BASIC_STATS|unix.STATX_MNT_ID_UNIQUE, &st); err != nil {
+		return false
 	}
-	return st.Attributes_mask&^st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
+	return st.Mnt_id == c.root && st.Attributes&unix.STATX_ATTR_MOUNT_ROOT != 0
 }
 
 // Close lets go of the container's root.

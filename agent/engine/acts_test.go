@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/sys/unix"
 
 	"github.com/sluice-io/sluice/agent/rpc"
 	"github.com/sluice-io/sluice/bpf/state"
@@ -73,10 +74,12 @@ func (f *fixture) container(name string) uint64 {
 	f.t.Helper()
 	var ns syscall.Stat_t
 	must(f.t, syscall.Stat("/proc/self/ns/mnt", &ns))
+	var root unix.Statx_t
+	must(f.t, unix.Statx(unix.AT_FDCWD, "/", 0, unix.STATX_MNT_ID_UNIQUE, &root))
 	p := f.pods[rpc.AttachmentKey(name, "eth0")]
 	const id = 1 << 40
 	must(f.t, f.dp.State().Containers.Put(uint64(id), state.RawContainer{
-		MntNs: uint32(ns.Ino), Slot: p.Slot, Pod: p.PodID, Pid: uint32(os.Getpid()),
+		MntNs: uint32(ns.Ino), Root: root.Mnt_id, Slot: p.Slot, Pod: p.PodID, Pid: uint32(os.Getpid()),
 	}))
 	return id
 }
