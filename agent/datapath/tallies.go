@@ -40,14 +40,21 @@ func (d *Datapath) Tallies() ([]Tally, error) {
 	return out, nil
 }
 
-// ForgetActs drops what the kernel noted of pods and containers that are gone.
+// ForgetActs drops what the kernel counted of pods that are gone.
 func (d *Datapath) ForgetActs(gone func(pod uint32) bool) error {
-	tallies := forget(d.state.Tallies, new([]state.RawTally), func(k state.RawTallyKey) bool { return gone(k.Pod) })
-	touched := forget(d.state.Touched, new(state.RawTouchedAt), func(k state.RawTouchedKey) bool {
-		var c state.RawContainer
-		return errors.Is(d.state.Containers.Lookup(k.Container, &c), ebpf.ErrKeyNotExist)
+	return forget(d.state.Tallies, new([]state.RawTally), func(k state.RawTallyKey) bool { return gone(k.Pod) })
+}
+
+// ForgetTouched drops what the kernel noted of the programs of containers that are gone.
+func (d *Datapath) ForgetTouched() error {
+	gone := make(map[uint64]bool) // each container is asked for once
+	return forget(d.state.Touched, new(state.RawTouchedAt), func(k state.RawTouchedKey) bool {
+		if _, known := gone[k.Container]; !known {
+			var c state.RawContainer
+			gone[k.Container] = errors.Is(d.state.Containers.Lookup(k.Container, &c), ebpf.ErrKeyNotExist)
+		}
+		return gone[k.Container]
 	})
-	return errors.Join(tallies, touched)
 }
 
 // forget deletes the entries of a map whose keys say so; value has its type.

@@ -183,3 +183,30 @@ func TestActEvents(t *testing.T) {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
+
+// TestTouchedIsForgotten: what is noted of a container's programs goes with it, and not
+// with its pod.
+func TestTouchedIsForgotten(t *testing.T) {
+	f := newFixture(t, state.Sizes{}, "a")
+	s := f.dp.State()
+	here := f.container("a")
+	touch := func(container uint64) state.RawTouchedKey {
+		k := state.RawTouchedKey{Container: container, Ino: 1}
+		must(t, s.Touched.Put(k, state.RawTouchedAt{}))
+		return k
+	}
+	kept := func(k state.RawTouchedKey) bool {
+		var at state.RawTouchedAt
+		return s.Touched.Lookup(k, &at) == nil
+	}
+	between, begun := touch(here+1), touch(here)
+	must(t, f.realise())
+	if kept(between) || !kept(begun) {
+		t.Errorf("of a container that came and went kept: %v; of one that is there: %v", kept(between), kept(begun))
+	}
+	must(t, s.Containers.Delete(here))
+	must(t, f.realise())
+	if kept(begun) {
+		t.Error("of a container that is gone something is kept")
+	}
+}

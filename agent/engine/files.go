@@ -5,6 +5,7 @@ package engine
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -109,6 +110,12 @@ func (f *files) resolve(dp *datapath.Datapath, want *named, of func(datapath.Con
 		}
 		now[c.ID] = f.lookup(dp, c, want, want.on(pod))
 		waiting[c.ID] = !now[c.ID].has(want)
+	}
+	// One that came and went between two looks has left something too.
+	if !maps.EqualFunc(f.containers, now, func(a, b *contents) bool { return a.Begun == b.Begun }) {
+		if err := dp.ForgetTouched(); err != nil {
+			return nil, nil, err
+		}
 	}
 	f.containers, f.anew = now, false
 	f.group(want)
