@@ -139,6 +139,34 @@ func TestRuleStatus(t *testing.T) {
 	}
 }
 
+// A container that could not be named once can be later.
+func TestContainerIsNamedLater(t *testing.T) {
+	cgroup := bpftest.Cgroup(t)
+	var st syscall.Stat_t
+	must(t, syscall.Stat(cgroup, &st))
+	c := cgroups{root: t.TempDir(), names: make(map[uint64]string)}
+	if name := c.container(st.Ino); name != "" {
+		t.Errorf("%q outside of cgroups", name)
+	}
+	c.root = filepath.Dir(cgroup)
+	if name := c.container(st.Ino); name != filepath.Base(cgroup) {
+		t.Errorf("%q, want that of %s", name, cgroup)
+	}
+}
+
+// An event whose path is cut says so, also where all arguments of its process are known.
+func TestCutPathIsTold(t *testing.T) {
+	n := newNames(nil, "/", nil)
+	id := execID{time: 1, pid: 7}
+	n.put(id, rpc.Process{Args: []string{"all"}}, execID{})
+	for _, cut := range []bool{true, false} {
+		p := rpc.Process{Truncated: cut}
+		if n.complete(&p, id); p.Truncated != cut || len(p.Args) != 1 {
+			t.Errorf("%+v, want it truncated: %v", p, cut)
+		}
+	}
+}
+
 // A pod whose cgroup was not known at ADD has that of its first container.
 func TestCgroupThatJoinedLate(t *testing.T) {
 	f := newFixture(t, state.Sizes{Pods: 4}, "late", "early")

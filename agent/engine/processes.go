@@ -109,7 +109,7 @@ func (n *names) complete(p *rpc.Process, id execID) {
 		return
 	}
 	p.Interpreter, p.Args, p.ParentPID, p.Container = known.Interpreter, known.args, known.ParentPID, known.Container
-	p.Truncated = known.cut
+	p.Truncated = p.Truncated || known.cut
 }
 
 // maxLineage bounds the ancestors that an event tells of.
@@ -151,11 +151,13 @@ func (c *cgroups) container(id uint64) string {
 	if ok {
 		return name
 	}
-	if path, err := datapath.CgroupPath(c.root, id); err == nil {
-		name = filepath.Base(path)
-		if unit, ok := strings.CutSuffix(name, ".scope"); ok {
-			name = unit[strings.LastIndexByte(unit, '-')+1:]
-		}
+	path, err := datapath.CgroupPath(c.root, id)
+	if err != nil {
+		return ""
+	}
+	name = filepath.Base(path)
+	if unit, ok := strings.CutSuffix(name, ".scope"); ok {
+		name = unit[strings.LastIndexByte(unit, '-')+1:]
 	}
 	if len(c.names) > maxNames {
 		clear(c.names)
