@@ -41,7 +41,7 @@ func pods(ctx context.Context, f figures, bin string) (err error) {
 	if _, err := n.StartAgent(ctx); err != nil {
 		return err
 	}
-	for _, step := range []func(context.Context, figures, *harness.Node) error{adds, atOnce, change, execCost} {
+	for _, step := range []func(context.Context, figures, *harness.Node) error{adds, atOnce, change, execCost, callCosts} {
 		if err := step(ctx, f, n); err != nil {
 			return err
 		}
