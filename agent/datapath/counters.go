@@ -54,7 +54,9 @@ type Counters struct {
 	Spared   map[string]uint64 // frames not dropped, for enforcement was off
 	Oddities map[string]uint64 // frames that passed without being judged
 	Lost     map[string]uint64 // events by ring
-	Full     map[string]uint64 // refused entries by what was full
+	// Full are refused entries by what was full. Of looks, those at all processes that did
+	// not find the end.
+	Full map[string]uint64
 	// Lifetimes are those of pods' processes, Execs what the kernel's program took for
 	// each of their execs.
 	Lifetimes, Execs Histogram
@@ -89,6 +91,7 @@ func (d *Datapath) Counters() (Counters, error) {
 	for name, n := range d.tables.refused() {
 		c.Full[name] += n
 	}
+	c.Full["looks"] = d.tasks.unsettled.Load()
 	if c.Lifetimes, err = times(d.state.Times, state.TimeLife); err != nil {
 		return c, err
 	}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cilium/ebpf"
 	"golang.org/x/sys/unix"
@@ -19,6 +20,7 @@ import (
 type tasks struct {
 	mu sync.Mutex
 	*process.Tasks
+	unsettled atomic.Uint64 // recounts that did not see the end
 }
 
 func (t *tasks) open(s *state.State) func() error {
@@ -56,6 +58,9 @@ func (d *Datapath) Processes() ([]state.RawExecEvent, error) {
 // record, which match no rule.
 const maxLooks = 8
 
+// errUnsettled says that processes without a record came until the end.
+var errUnsettled = errors.New("processes begin faster than they are found")
+
 // Recount makes the process table right again: processes that began while nobody
 // watched, or for which it had no room, enter it, and those that are gone leave it.
 func (d *Datapath) Recount() (entered, left int, err error) {
@@ -63,18 +68,9 @@ func (d *Datapath) Recount() (entered, left int, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	var list []state.RawExecEvent
-	for range maxLooks { // a process without a record begets others
-		if list, err = d.Processes(); err != nil {
-			return entered, 0, err
-		}
-		found := 0
-		for i := range list {
-			found += int(list[i].Entry)
-		}
-		if entered += found; found == 0 {
-			break
-		}
+	list, entered, settled := d.look(maxLooks)
+	if settled != nil && !errors.Is(settled, errUnsettled) {
+		return entered, 0, settled
 	}
 	for i := range list {
 		delete(before, list[i].Process.Pid)
@@ -92,7 +88,26 @@ func (d *Datapath) Recount() (entered, left int, err error) {
 		}
 		left++
 	}
-	return entered, left, nil
+	return entered, left, settled
+}
+
+// look gives the processes of pods once all of them have records, or errUnsettled with
+// those that it has seen last.
+func (d *Datapath) look(most int) (list []state.RawExecEvent, entered int, err error) {
+	for range most { // a process without a record begets others
+		if list, err = d.Processes(); err != nil {
+			return nil, entered, err
+		}
+		found := 0
+		for i := range list {
+			found += int(list[i].Entry)
+		}
+		if entered += found; found == 0 {
+			return list, entered, nil
+		}
+	}
+	d.tasks.unsettled.Add(1)
+	return list, entered, errUnsettled
 }
 
 // records are the exec ids in the table, by process id.

@@ -14,6 +14,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,6 +60,7 @@ type Engine struct {
 	held     map[netip.Addr]holder // as of the last change that is in force, or stored by a former agent
 	heldOf   *merging
 	formers  []former        // likewise
+	over     atomic.Uint64   // formers that were not kept
 	judged   *policy.Cluster // likewise, with the addresses of pods here; nil at first
 	// nodeAddrs are this node's own addresses, looked up anew by deferralChanged.
 	nodeAddrs []netip.Addr
@@ -249,7 +251,7 @@ func (e *Engine) realise() (err error) {
 	if e.heldOf != e.merging { // other pods, or at other addresses
 		held = e.holders(cluster)
 	}
-	formers := e.formersOf(cluster, held)
+	formers, over := e.formersOf(cluster, held)
 	were, spans := numbered(formers)
 	img, err := e.compiler.Compile(compile.Input{
 		Cluster: cluster, Local: local, Programs: programs, Places: places, Formers: were, Gives: e.dp.Gives(),
@@ -264,7 +266,7 @@ func (e *Engine) realise() (err error) {
 	if err := e.depart(held); err != nil {
 		return err
 	}
-	if err := e.keep(formers, cluster); err != nil {
+	if err := e.keep(formers, over, cluster); err != nil {
 		return err
 	}
 	for _, p := range e.pods {

@@ -116,8 +116,16 @@ func (e *Engine) EventTotals() map[[2]string]uint64 {
 	return maps.Clone(e.totals.byKind)
 }
 
-// Counters reads the kernel's counters.
-func (e *Engine) Counters() (datapath.Counters, error) { return e.dp.Counters() }
+// Counters reads the kernel's counters, and adds what there was no room for here.
+func (e *Engine) Counters() (datapath.Counters, error) {
+	c, err := e.dp.Counters()
+	if err != nil {
+		return c, err
+	}
+	c.Full[state.RawMapFormers] += e.over.Load()
+	c.Full["names"] = e.names.nameless.Load()
+	return c, nil
+}
 
 // detail says in words what was gained.
 func detail(ev *state.RawEscalationEvent) string {

@@ -22,7 +22,8 @@ import (
 const formersFile = "formers.json"
 
 // How many are kept: of one address (FORMERS_EACH of bpf/include/types.h), and of all.
-// Connections older than what is kept are judged by what their peer is now.
+// Connections older than what is kept are judged by what their peer is now; Counters has
+// what was not kept as refused by formers.
 const (
 	formersEach = 4
 	maxFormers  = 1024
@@ -38,14 +39,14 @@ type former struct {
 }
 
 // formersOf are the formers under a cluster that is to come in force, with the present
-// holders of addresses; the oldest come first.
-func (e *Engine) formersOf(c *policy.Cluster, held map[netip.Addr]holder) []former {
-	var out []former
+// holders of addresses, the oldest first, and how many there is no room for.
+func (e *Engine) formersOf(c *policy.Cluster, held map[netip.Addr]holder) (out []former, over int) {
 	for _, f := range slices.Concat(e.formers, e.relabelled(c, held)) {
 		if held[f.Addr] == f.Holder {
 			out = append(out, f)
 		}
 	}
+	all := len(out)
 	slices.Reverse(out)
 	of := make(map[netip.Addr]int)
 	out = slices.DeleteFunc(out, func(f former) bool {
@@ -54,7 +55,7 @@ func (e *Engine) formersOf(c *policy.Cluster, held map[netip.Addr]holder) []form
 	})
 	out = out[:min(len(out), maxFormers)]
 	slices.Reverse(out)
-	return out
+	return out, all - len(out)
 }
 
 // relabelled are the pods as they were that have stayed at their addresses, with other
@@ -99,9 +100,10 @@ func numbered(list []former) (map[compile.FormerKey]compile.Former, map[compile.
 	return pods, spans
 }
 
-// keep notes the formers that are in force, and the cluster.
-func (e *Engine) keep(list []former, c *policy.Cluster) error {
+// keep notes the formers that are in force, how many were too many, and the cluster.
+func (e *Engine) keep(list []former, over int, c *policy.Cluster) error {
 	e.judged = c
+	e.over.Add(uint64(over))
 	if slices.EqualFunc(e.formers, list, func(a, b former) bool { return a.Addr == b.Addr && a.Span == b.Span }) {
 		return nil
 	}

@@ -21,7 +21,9 @@ func TestFormersAreBounded(t *testing.T) {
 				IPs: []netip.Addr{netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)})}}
 		}
 		held := e.holders(c)
-		e.formers = e.formersOf(c, held)
+		var over int
+		e.formers, over = e.formersOf(c, held)
+		e.over.Add(uint64(over))
 		e.judged, e.held = c, held
 		return e.formers
 	}
@@ -42,11 +44,17 @@ func TestFormersAreBounded(t *testing.T) {
 			t.Errorf("%d formers after no change, want %d", len(same), len(list))
 		}
 	}
+	if n := e.over.Load(); n != 9-formersEach {
+		t.Errorf("%d formers counted as too many for an address, want %d", n, 9-formersEach)
+	}
 	if n := len(relabel("9", 1, "b")); n != 0 {
 		t.Errorf("%d formers of an address that changed hands", n)
 	}
 	relabel("0", 2*maxFormers, "b")
 	if n := len(relabel("1", 2*maxFormers, "b")); n != maxFormers {
 		t.Errorf("%d formers, want %d", n, maxFormers)
+	}
+	if n := e.over.Load(); n != 9-formersEach+1+maxFormers {
+		t.Errorf("%d formers counted as too many, want %d", n, 9-formersEach+1+maxFormers)
 	}
 }

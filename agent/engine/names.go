@@ -13,7 +13,8 @@ import (
 	"github.com/sluice-io/sluice/bpf/state"
 )
 
-// maxNames bounds the processes that are remembered after their exit.
+// maxNames bounds the processes, and the containers, that are remembered after their end.
+// What is told without its name since it is forgotten is counted.
 const maxNames = 16384
 
 // names remembers processes by exec id, since flows outlive them.
@@ -180,6 +181,7 @@ func (n *names) path(id execID) string {
 func (n *names) record(id execID) string {
 	r, ok := n.dp.Process(id.pid)
 	if !ok || r.ExecId != id.time {
+		n.nameless.Add(1)
 		return ""
 	}
 	return text(r.Path.Path[:])

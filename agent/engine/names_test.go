@@ -154,6 +154,24 @@ func TestContainerIsNamedLater(t *testing.T) {
 	}
 }
 
+// What the agent has no room for, and what it tells without a name for it, is counted with
+// what does not fit the kernel.
+func TestBoundsAreCounted(t *testing.T) {
+	f := newFixture(t, state.Sizes{Pods: 4})
+	f.Process(state.RawProcessEvent{Type: state.ProcessExit, Pid: 7, ExecId: 0x20})
+	must(t, f.keep(nil, 3, nil))
+	c, err := f.Counters()
+	must(t, err)
+	if c.Full["names"] != 1 || c.Full["formers"] != 3 {
+		t.Errorf("counted %v, want a name and 3 formers", c.Full)
+	}
+	for _, m := range f.Brief().Maps {
+		if m.Name == "formers" && m.Full != 3 {
+			t.Errorf("status has %+v", m)
+		}
+	}
+}
+
 // An event whose path is cut says so, also where all arguments of its process are known.
 func TestCutPathIsTold(t *testing.T) {
 	n := newNames(nil, "/", nil)

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/sluice-io/sluice/agent/datapath"
 	"github.com/sluice-io/sluice/agent/rpc"
@@ -137,6 +138,8 @@ type cgroups struct {
 	root  string
 	mu    sync.Mutex
 	names map[uint64]string
+
+	nameless atomic.Uint64 // containers, and processes, that were told without a name
 }
 
 // container is what a runtime calls the container with a cgroup: the folder's name, less
@@ -153,6 +156,7 @@ func (c *cgroups) container(id uint64) string {
 	}
 	path, err := datapath.CgroupPath(c.root, id)
 	if err != nil {
+		c.nameless.Add(1)
 		return ""
 	}
 	name = filepath.Base(path)

@@ -131,7 +131,7 @@ func (e *Engine) Brief() rpc.Status {
 	}
 	s.Problems = append(s.Problems, undeferred(v.pods)...)
 	s.Problems = append(s.Problems, e.degraded()...)
-	c, err := e.dp.Counters()
+	c, err := e.Counters()
 	if err != nil {
 		s.Problems = append(s.Problems, err.Error())
 	}
