@@ -43,11 +43,14 @@ func (n *Node) conflist() map[string]any {
 		"socket": n.Socket, "bpffs": n.Bpffs, "stateDir": n.StateDir, "cgroupRoot": n.CgroupRoot,
 	}
 	maps.Copy(gate, n.cfg.Entry)
+	if !n.cfg.Bare {
+		plugins = append(plugins, gate)
+	}
 	version := n.cfg.CNIVersion
 	if version == "" {
 		version = "1.1.0"
 	}
-	return map[string]any{"cniVersion": version, "name": "sluice", "plugins": append(plugins, gate)}
+	return map[string]any{"cniVersion": version, "name": "sluice", "plugins": plugins}
 }
 
 // base is the plugin that makes the pod's interface.

@@ -33,6 +33,8 @@ type Config struct {
 	Dir string
 	// CNIVersion of the conflist; 1.1.0 if empty.
 	CNIVersion string
+	// Bare leaves sluice-cni out of the chain.
+	Bare bool
 	// PTP routes to each pod instead of bridging.
 	PTP bool
 	// Portmap puts portmap into the chain.

@@ -49,6 +49,7 @@ func actions() map[string]action {
 		"chown":              {"FILE [N]", 1, chown},
 		"use":                {"OPERATION FILE TRACE", 3, use},
 		"sleep":              {"D", 1, sleep},
+		"look":               {"ADDR:PORT", 1, look},
 		"exec":               {"PATH [ARG…]", 1, execute},
 		"thread-exec":        {"PATH [ARG…]", 1, threadExec},
 		"fd-exec":            {"PATH [ARG…]", 1, fdExec},
