@@ -20,16 +20,14 @@ func lacking(known map[string]datapath.Resolution, paths []string, anew bool) []
 
 // has says whether all that rules name has been looked up.
 func (c *contents) has(want *named) bool {
-	for known, paths := range map[*map[string]datapath.Resolution][]string{
-		&c.Paths: want.paths, &c.Uses: c.wanted.uses, &c.Places: c.wanted.places,
-	} {
-		for _, p := range paths {
-			if _, ok := (*known)[p]; !ok {
-				return false
-			}
-		}
-	}
-	return true
+	return hasAll(c.Paths, want.paths) && hasAll(c.Uses, c.wanted.uses) && hasAll(c.Places, c.wanted.places)
+}
+
+func hasAll(known map[string]datapath.Resolution, paths []string) bool {
+	return !slices.ContainsFunc(paths, func(p string) bool {
+		_, ok := known[p]
+		return !ok
+	})
 }
 
 // groupPlaces finds the paths that are one folder in some container.
