@@ -93,19 +93,9 @@ type fileRule struct {
 	permits []permit
 }
 
-// filesOf is a list of rules on files, as it was made last: it depends on nothing but
-// itself.
+// filesOf is a list of rules on files.
 func (b builder) filesOf(content sum, rules []guarded) *list {
-	if l, ok := b.lists[content]; ok {
-		return l
-	}
-	l := b.last[content]
-	if l != nil {
-		l.keep(b.ids)
-	} else {
-		l = &list{tables: newTables()}
-		b.out = &l.tables
-		l.id = b.id(content)
+	return b.list(content, func(b builder, l *list) {
 		for _, g := range rules {
 			r := fileRule{guarded: g, id: b.rule(g.rule), permits: b.permits(g.allow)}
 			for _, s := range g.names {
@@ -113,9 +103,7 @@ func (b builder) filesOf(content sum, rules []guarded) *list {
 			}
 			l.files[l.id] = append(l.files[l.id], r)
 		}
-	}
-	b.lists[content] = l
-	return l
+	})
 }
 
 func compareSelectors(a, b selector) int { return cmp.Compare(a.key(), b.key()) }

@@ -11,9 +11,14 @@ type permit struct {
 	rule uint32
 }
 
-// permitsOf is a list of permits, as it was made last: it depends on nothing but
-// itself.
+// permitsOf is a list of permits.
 func (b builder) permitsOf(content sum, allow []allowance) *list {
+	return b.list(content, func(b builder, l *list) { l.permits[l.id] = b.permits(allow) })
+}
+
+// list is one of permits or of rules on files, as it was made last, or filled now: it
+// depends on nothing but itself.
+func (b builder) list(content sum, fill func(builder, *list)) *list {
 	if l, ok := b.lists[content]; ok {
 		return l
 	}
@@ -24,7 +29,7 @@ func (b builder) permitsOf(content sum, allow []allowance) *list {
 		l = &list{tables: newTables()}
 		b.out = &l.tables
 		l.id = b.id(content)
-		l.permits[l.id] = b.permits(allow)
+		fill(b, l)
 	}
 	b.lists[content] = l
 	return l
